@@ -43,8 +43,9 @@ struct call {
 
 	/* The service's own. */
 	struct call *next;
-	uint64_t deadline_ns;
-	uint64_t wait_from;
+	uint64_t deadline_ns;		/* of a call that waits; 0: it has not begun to */
+	uint64_t ticket;		/* of the store's commit that the answer waits for */
+	bool cancelled;			/* the client has gone */
 };
 
 /* Frees request, reply and call; takes NULL, returns NULL. Not while the call is posted. */
@@ -61,7 +62,10 @@ struct service *service_free(struct service *service);
 /* Any thread. The call belongs to the service until done() is called, which always happens. */
 void service_post(struct service *service, struct call *call);
 
-/* Any thread: the client has gone. A call that waits is answered now with CANCELLED; any other goes on. */
+/*
+ * Any thread, before done() has freed the call: the client has gone. A call that waits is answered now with CANCELLED; any
+ * other goes on.
+ */
 void service_cancel(struct service *service, struct call *call);
 
 /* The time, in ns, at which the service thread last ran its loop; for the watchdog. Any thread. */

@@ -2,8 +2,9 @@
 /*
  * The VMM library's only door: plain data and file descriptors in, events out.
  *
- * A struct vmm is one virtual machine: its memory, devices, vCPU threads and its handles to the hypervisor. It keeps no
- * state outside itself, does not log, and never ends the process; a guest's mistake is a device error.
+ * A struct vmm is one virtual machine: its memory, devices, vCPU threads and its handles to the
+ * hypervisor. It keeps no state outside itself, does not log, and never ends the process; a guest's
+ * mistake is a device error.
  */
 #ifndef CROFT_VMM_VMM_H
 #define CROFT_VMM_VMM_H
@@ -12,8 +13,8 @@
 
 #define VMM_VCPUS_MAX 8u
 #define VMM_DISKS_MAX 8u
-#define VMM_CMDLINE_MAX 2048u		/* bytes, with the NUL */
-#define VMM_MEMORY_MIN (64ull << 20)	/* bytes */
+#define VMM_CMDLINE_MAX 2048u	     /* bytes, with the NUL */
+#define VMM_MEMORY_MIN (64ull << 20) /* bytes */
 #define VMM_MEMORY_ALIGN (2ull << 20)
 
 struct vmm;
@@ -21,25 +22,26 @@ struct vmm;
 enum vmm_backend { VMM_BACKEND_GUNYAH, VMM_BACKEND_FAKE };
 
 struct vmm_disk {
-	const char *name;	/* for messages, and the serial number that the guest reads */
-	int fd;			/* a raw image or block device, open for what read_only says */
+	const char *name; /* for messages, and the serial number that the guest reads */
+	int fd;		  /* a raw image or block device, open for what read_only says */
 	bool read_only;
 };
 
 /* Everything is copied or duplicated by vmm_create(); the caller keeps its fds and strings. */
 struct vmm_config {
 	enum vmm_backend backend;
-	const char *name;	/* of the VM: for threads and messages */
-	unsigned int vcpus;	/* 1..VMM_VCPUS_MAX */
-	uint64_t memory;	/* bytes, >= VMM_MEMORY_MIN, a multiple of VMM_MEMORY_ALIGN */
-	bool lend;		/* lend the memory (it is gone from the host) instead of sharing it: no device can then
-				 * reach guest memory, so it is refused together with disks */
-	int kernel_fd;		/* arm64 Image, raw or gzip */
-	int initrd_fd;		/* or -1 */
-	const char *cmdline;	/* or NULL */
+	const char *name;   /* of the VM: for threads and messages */
+	unsigned int vcpus; /* 1..VMM_VCPUS_MAX */
+	uint64_t memory;    /* bytes, >= VMM_MEMORY_MIN, a multiple of VMM_MEMORY_ALIGN */
+	/* Lend the memory instead of sharing it: gone from the host, so no disk can reach it. */
+	bool lend;
+	int kernel_fd;	     /* arm64 Image, raw or gzip */
+	int initrd_fd;	     /* or -1 */
+	const char *cmdline; /* or NULL */
 	const struct vmm_disk *disks;
 	unsigned int disk_count;
-	const char *fake_script;	/* VMM_BACKEND_FAKE: what the guest does, see backend_fake.c; NULL: idle */
+	/* VMM_BACKEND_FAKE: what the guest does, see fake_script.h; NULL: a banner and an echo. */
+	const char *fake_script;
 };
 
 enum vmm_exit_reason {
@@ -55,51 +57,53 @@ enum vmm_exit_reason {
 
 struct vmm_exit {
 	enum vmm_exit_reason reason;
-	struct error error;	/* more, for the last two; else not raised */
+	struct error error; /* more, for the last two; else not raised */
 };
 
-/*
- * Called on threads of the VMM; must not block for long and must not call back into the same vmm.
- * console: bytes that the guest wrote, in order, from the first one. exited: once, after which no other event comes.
- */
+/* Called on threads of the VMM; must not block for long nor call back into the same vmm. */
 struct vmm_events {
+	/* Bytes that the guest wrote, in order, from the first one. */
 	void (*console)(void *data, const void *bytes, size_t n);
+	/* Once; no other event comes after it. */
 	void (*exited)(void *data, const struct vmm_exit *exit);
 	void *data;
 };
 
 /*
- * Checks the configuration, makes memory and devices, loads kernel, initrd and device tree, and creates the VM in the
- * hypervisor without starting it. Takes time in proportion to the images. On failure *out is untouched, everything is
- * given back, and *err names the part at fault. Errors: INVALID_ARGUMENT (field set), RESOURCE_EXHAUSTED, UNAVAILABLE (no
- * hypervisor), DATA_LOSS (a kernel that is no arm64 Image, a truncated initrd), INTERNAL.
+ * Checks the configuration, makes memory and devices, loads kernel, initrd and device tree, and
+ * creates the VM in the hypervisor without starting it. Takes time in proportion to the images. On
+ * failure *out is untouched, everything is given back, and *err names the part at fault. Errors:
+ * INVALID_ARGUMENT (field set), RESOURCE_EXHAUSTED, UNAVAILABLE (no hypervisor), DATA_LOSS (a
+ * kernel that is no arm64 Image, a truncated initrd), INTERNAL.
  */
-int vmm_create(struct vmm **out, const struct vmm_config *config, const struct vmm_events *events, struct error *err);
+int vmm_create(struct vmm **out, const struct vmm_config *config, const struct vmm_events *events,
+	       struct error *err);
 
 /*
- * Starts the vCPU threads. Valid once, after vmm_create(). On failure no exited event comes and the vmm can only be freed.
+ * Starts the vCPU threads, which SIGRTMIN interrupts (its handler does nothing). Valid once. On
+ * failure no exited event comes and the vmm can only be freed. Errors: as vmm_create(), CONFLICT.
  */
 int vmm_start(struct vmm *vmm, struct error *err);
 
-/* Ends the guest without asking it; returns at once, exited follows. Harmless when it has ended already. Any thread. */
+/* Ends the guest unasked; returns at once, exited follows. Harmless when it has ended. Any thread. */
 void vmm_stop(struct vmm *vmm);
 
 /*
- * Ends the guest if need be, joins all threads, gives everything back to the hypervisor and the host. Not from an event.
- * Takes NULL, and a vmm in any state; returns NULL.
+ * Ends the guest if need be, joins all threads, gives everything back to the hypervisor and the
+ * host. Not from an event. Takes NULL, and a vmm in any state; returns NULL.
  */
 struct vmm *vmm_free(struct vmm *vmm);
 
-/* Types into the guest's console. Returns how many bytes were taken, which may be fewer. Any thread. */
+/* Types into the guest's console. Returns how many bytes were taken, maybe fewer. Any thread. */
 size_t vmm_console_write(struct vmm *vmm, const void *bytes, size_t n);
 
 struct vmm_vcpu_stats {
-	uint64_t run_ns;	/* CPU time of the vCPU's thread, guest included */
-	uint64_t wait_ns;	/* runnable but not running (steal) */
-	uint64_t mmio_reads, mmio_writes, wakeups, interrupted, errors;	/* exits by reason */
-	uint64_t handled;	/* writes that the kernel turned into ioeventfds, where the driver counts them */
-	bool running;		/* thread is alive */
-	bool handled_measured;
+	uint64_t run_ns;  /* CPU time of the vCPU's thread, guest included */
+	uint64_t wait_ns; /* runnable but not running (steal) */
+	uint64_t mmio_reads, mmio_writes, wakeups, interrupted, errors; /* exits by reason */
+	uint64_t handled;      /* writes that the kernel turned into ioeventfds */
+	bool running;	       /* thread is alive */
+	bool handled_measured; /* handled, wakeups: whether the driver counts them */
 };
 
 struct vmm_disk_stats {
@@ -110,9 +114,9 @@ struct vmm_stats {
 	unsigned int vcpu_count, disk_count;
 	struct vmm_vcpu_stats vcpus[VMM_VCPUS_MAX];
 	struct vmm_disk_stats disks[VMM_DISKS_MAX];
-	uint64_t memory_configured;	/* bytes */
-	uint64_t memory_resident;	/* bytes of guest memory that the host holds, from mincore or the like */
-	uint64_t console_bytes;		/* written by the guest */
+	uint64_t memory_configured; /* bytes */
+	uint64_t memory_resident;   /* bytes of guest memory that the host holds, by mincore */
+	uint64_t console_bytes;	    /* written by the guest */
 };
 
 /* A snapshot; never waits for the guest. Any thread. */
@@ -120,9 +124,9 @@ void vmm_stats(struct vmm *vmm, struct vmm_stats *stats);
 
 /* What the host offers for VMs: UNAVAILABLE with the reason when the backend cannot run any. */
 struct vmm_host {
-	uint64_t memory_available;	/* bytes that a VM could be given now */
-	unsigned int vcpus_max;		/* per VM */
-	const char *backend;		/* "gunyah", "fake" */
+	uint64_t memory_available; /* bytes that a VM could be given now */
+	unsigned int vcpus_max;	   /* per VM */
+	const char *backend;	   /* "gunyah", "fake" */
 };
 int vmm_host_probe(enum vmm_backend backend, struct vmm_host *host, struct error *err);
 

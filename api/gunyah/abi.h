@@ -193,6 +193,9 @@ struct gh_rm_header {
 #define GH_RM_VM_AUTH_IMAGE		0x5600000au
 #define GH_RM_VM_INIT			0x5600000bu
 #define GH_RM_VM_GET_ID			0x56000010u
+#define GH_RM_VM_LOOKUP_URI		0x56000011u
+#define GH_RM_VM_LOOKUP_GUID		0x56000012u
+#define GH_RM_VM_LOOKUP_NAME		0x56000013u
 #define GH_RM_VM_GET_OWNER		0x56000015u
 #define GH_RM_VM_GET_STATE		0x56000017u
 #define GH_RM_VM_GET_CRASH_MSG		0x56000019u
@@ -202,8 +205,20 @@ struct gh_rm_header {
 #define GH_RM_VM_SET_TIME_BASE		0x56000030u
 #define GH_RM_VM_SET_CONTEXT		0x56000031u
 #define GH_RM_VM_SET_FIRMWARE_MEM	0x56000032u
+#define GH_RM_VM_IRQ_ACCEPT		0x56000050u
+#define GH_RM_VM_IRQ_LEND		0x56000051u
+#define GH_RM_VM_IRQ_RELEASE		0x56000052u
+#define GH_RM_VM_IRQ_RECLAIM		0x56000053u
+#define GH_RM_VM_IRQ_NOTIFY		0x56000054u
+#define GH_RM_VM_SET_STATUS		0x56000080u
+#define GH_RM_VM_EXIT			0x56000085u
+#define GH_RM_VM_SET_CRASH_MSG		0x56000086u
 #define GH_RM_VM_HOST_GET_TYPE		0x560000a0u
 /* Notifications. */
+#define GH_RM_NOTIFY_MEM_SHARED		0x51100011u
+#define GH_RM_NOTIFY_MEM_RELEASED	0x51100012u
+#define GH_RM_NOTIFY_MEM_ACCEPTED	0x51100013u
+#define GH_RM_NOTIFY_MEM_RECALL		0x51100014u
 #define GH_RM_NOTIFY_VM_EXITED		0x56100001u
 #define GH_RM_NOTIFY_VM_SHUTDOWN	0x56100002u
 #define GH_RM_NOTIFY_VM_STATUS		0x56100008u
@@ -287,6 +302,15 @@ struct gh_rm_vm_config_image {
 #define GH_RM_AUTH_PLATFORM	1
 #define GH_RM_AUTH_ANDROID	2
 
+struct gh_rm_vm_auth_image {		/* then count entries */
+	__le16 vmid;
+	__le16 count;
+	struct {
+		__le32 type;
+		__le32 value;
+	} __attribute__((packed)) entry[];
+} __attribute__((packed));
+
 struct gh_rm_vm_set_context {
 	__le16 vmid;
 	__u8 set;			/* 0 X, 1 PC, 2 SP */
@@ -294,6 +318,30 @@ struct gh_rm_vm_set_context {
 	__le32 reserved;
 	__le64 value;
 } __attribute__((packed));
+
+#define GH_RM_CONTEXT_X		0
+#define GH_RM_CONTEXT_PC	1
+#define GH_RM_CONTEXT_SP	2
+
+struct gh_rm_vm_set_time_base {
+	__le16 vmid;
+	__le16 reserved;
+	__le64 time_base;
+	__le64 timer;
+} __attribute__((packed));
+
+/* Entries of the reply to GET_ID: error, u32 count, entries; the data is padded to 4 bytes. */
+struct gh_rm_vm_id {
+	__u8 type;			/* GH_RM_ID_* */
+	__u8 reserved;
+	__le16 size;
+} __attribute__((packed));
+#define GH_RM_ID_GUID		0
+#define GH_RM_ID_URI		1
+#define GH_RM_ID_NAME		2
+#define GH_RM_ID_SIGN_AUTH	3
+
+#define GH_RM_HOST_TYPE		0x01000164u	/* AArch64, Gunyah, version 1 */
 
 struct gh_rm_vm_status {
 	__le16 vmid;
@@ -309,6 +357,8 @@ struct gh_rm_vm_exited {
 	__le32 reason_size;
 	__le32 reason[];		/* reason_size bytes: flags and code, then the words of SYSTEM_RESET2 */
 } __attribute__((packed));
+#define GH_RM_EXIT_REASON_RESTART	(1u << 0)	/* flags of the first word; the code is in bits 31:16 */
+#define GH_RM_EXIT_REASON_SMC64		(1u << 15)	/* SYSTEM_RESET2 was the 64-bit call */
 
 /* Memory messages: fixed part, then lists of {u16 count, u16 0, entries}, each padded to 4 bytes. */
 struct gh_rm_mem_share {		/* DONATE, LEND, SHARE; then lists ACL, SGL, attributes */
@@ -351,6 +401,55 @@ struct gh_rm_mem_handle {		/* RELEASE, RECLAIM */
 	__u8 reserved[3];
 } __attribute__((packed));
 
+#define GH_RM_MEM_SANITISE	1
+struct gh_rm_mem_attr {			/* entries of the third list of DONATE, LEND, SHARE */
+	__le16 attr;			/* GH_RM_MEM_ATTR_* */
+	__le16 vmid;
+} __attribute__((packed));
+#define GH_RM_MEM_ATTR_NORMAL	0
+#define GH_RM_MEM_ATTR_DEVICE	1
+#define GH_RM_MEM_ATTR_UNCACHED	2
+#define GH_RM_MEM_ATTR_CACHED	3
+struct gh_rm_mem_accept {		/* then lists ACL, SGL, attributes */
+	__le32 handle;
+	__u8 mem_type;
+	__u8 trans_type;		/* GH_RM_MEM_TRANS_* */
+	__u8 flags;			/* GH_RM_MEM_ACCEPT_* */
+	__u8 reserved;
+	__le32 label;
+} __attribute__((packed));
+#define GH_RM_MEM_TRANS_DONATE	0
+#define GH_RM_MEM_TRANS_LEND	1
+#define GH_RM_MEM_TRANS_SHARE	2
+#define GH_RM_MEM_ACCEPT_CHECK_SANITISED 1
+#define GH_RM_MEM_ACCEPT_CHECK_ACL	2
+#define GH_RM_MEM_ACCEPT_CHECK_LABEL	4
+#define GH_RM_MEM_ACCEPT_MAP_OTHER	8
+#define GH_RM_MEM_ACCEPT_CONTIGUOUS	16
+#define GH_RM_MEM_ACCEPT_SANITISE	32
+#define GH_RM_MEM_ACCEPT_DONE		128
+struct gh_rm_mem_notify {		/* for SHARED and RECALL then a list of VMIDs, 4 bytes each */
+	__le32 handle;
+	__u8 flags;			/* exactly one of GH_RM_MEM_NOTIFY_* */
+	__u8 reserved[3];
+	__le32 tag;
+} __attribute__((packed));
+#define GH_RM_MEM_NOTIFY_SHARED		1
+#define GH_RM_MEM_NOTIFY_RELEASED	2
+#define GH_RM_MEM_NOTIFY_ACCEPTED	4
+#define GH_RM_MEM_NOTIFY_RECALL		8
+struct gh_rm_mem_lookup {		/* then lists ACL, SGL, attributes */
+	__u8 mem_type;
+	__u8 reserved[3];
+	__le32 label;
+} __attribute__((packed));
+struct gh_rm_mem_event {		/* the notifications MEM_RELEASED and MEM_ACCEPTED */
+	__le32 handle;
+	__le16 vmid;
+	__le16 reserved;
+	__le32 tag;
+} __attribute__((packed));
+
 /* One record of the reply to GET_HYP_RESOURCES: error, u32 count, records. */
 struct gh_rm_hyp_resource {
 	__u8 type;			/* GH_RM_RES_* */
@@ -384,6 +483,10 @@ _Static_assert(sizeof(struct gh_rm_acl) == 4, "ACL entry");
 _Static_assert(sizeof(struct gh_rm_sgl) == 16, "SGL entry");
 _Static_assert(sizeof(struct gh_rm_mem_append) == 8, "MEM_APPEND");
 _Static_assert(sizeof(struct gh_rm_mem_handle) == 8, "MEM_RECLAIM");
+_Static_assert(sizeof(struct gh_rm_vm_set_time_base) == 20, "VM_SET_TIME_BASE");
+_Static_assert(sizeof(struct gh_rm_mem_accept) == 12, "MEM_ACCEPT");
+_Static_assert(sizeof(struct gh_rm_mem_notify) == 12, "MEM_NOTIFY");
+_Static_assert(sizeof(struct gh_rm_mem_event) == 12, "MEM_ACCEPTED");
 _Static_assert(sizeof(struct gh_rm_hyp_resource) == 44, "resource record");
 
 #endif

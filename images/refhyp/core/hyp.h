@@ -146,6 +146,7 @@ void rm_vm_halted(uint16_t vmid, const struct hyp_halt *halt);
 
 void *hyp_alloc_page(void);		/* zeroed, HYP_PAGE bytes; NULL when none is left */
 void hyp_free_page(void *page);
+uint64_t hyp_random(void);		/* for seeds given to guests */
 void hyp_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));	/* %s %u %x %lx %llx %p %c */
 
 typedef struct hyp_spinlock {

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+# The only makefile of Croft: finds the sources by wildcard and puts everything that it builds into out/.
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables -j$(shell nproc)
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+CC := gcc
+CLANG := clang
+CROSS := aarch64-linux-gnu-
+SYSROOT := out/sysroot
+FUZZ_SECONDS ?= 60
+PREFIX ?= /usr
+ARCH ?= native
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+# ---- sources ---------------------------------------------------------------------------------
+protos := $(patsubst api/proto/%,%,$(sort $(wildcard api/proto/*/*/*.proto api/proto/*/*/*/*.proto)))
+vmm := $(filter-out %main.c,$(sort $(wildcard vmm/*.c)))
+agent := $(filter-out agent/main.c,$(sort $(wildcard agent/*.c)))
+agent_main := $(wildcard agent/main.c)
+ctl := $(sort $(wildcard agent/ctl/*.c))
+hyp_core := $(sort $(wildcard images/refhyp/core/*.c))
+hyp_fake := $(wildcard images/refhyp/arch/fake.c)
+hyp_target := $(hyp_core) $(sort $(wildcard images/refhyp/arch/aarch64/*.[cS] \
+	images/refhyp/platform/qemu/*.[cS]))
+hyp_ld := images/refhyp/platform/qemu/refhyp.ld
+driver := $(sort $(wildcard driver/*.[ch] driver/Kbuild)) $(wildcard api/gunyah/*.h)
+unit := $(sort $(wildcard tests/unit/test_*.c))
+board_tests := $(sort $(shell grep -ls '^int main' tests/driver/*.c tests/board/*.c))
+# The tests of the resource manager bring a hypervisor of their own.
+rm_helpers := tests/unit/hyp_fake.c tests/unit/rm_client.c
+unit_helpers := $(filter-out $(unit) $(rm_helpers),$(sort $(wildcard tests/unit/*.c)))
+fuzz := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+# Google's own messages that ours import; protobuf-c ships no code for them.
+known := $(sort $(shell sed -n 's|^import "\(google/protobuf/.*\)";|\1|p' $(protos:%=api/proto/%) /dev/null))
+programs := $(if $(agent_main),croftd) $(if $(ctl),croftctl)
+parts := libvmm.a libagent.a $(programs)
+gen_c := $(patsubst %.proto,out/gen/%.pb-c.c,$(protos) $(known))
+gen_h := $(gen_c:.c=.h)
+
+# ---- flags -----------------------------------------------------------------------------------
+warn := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wconversion
+include_dirs := -I. -Iout/gen
+common := $(warn) -g -D_GNU_SOURCE= $(include_dirs) -MMD -MP
+hard := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+libs := -linih -lmicrohttpd -ljansson -lcurl -lgrpc -lgpr -lprotobuf-c -lcrypto -lsystemd -lsqlite3 -lseccomp \
+	-lfdt -lz -lpthread -lm
+link := -Wl,--as-needed -Wl,-z,relro,-z,now
+
+flags.native := $(common) $(hard)
+flags.san := $(common) -O1 $(sanitize) -Iimages/refhyp
+flags.arm64 := $(common) $(hard) --sysroot=$(SYSROOT)
+flags.clang := $(common) -O1 -Iimages/refhyp
+flags.fuzz := $(common) -O1 -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined -Iimages/refhyp
+flags.refhyp := $(warn) -O2 -g -MMD -MP --sysroot=$(SYSROOT) -I. -Iimages/refhyp -ffreestanding \
+	-fno-pic -fno-pie -fno-common -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-march=armv8-a -mgeneral-regs-only -mno-outline-atomics -mstrict-align
+
+cc.native := $(CC)
+cc.san := $(CC)
+cc.arm64 := $(CROSS)gcc
+cc.clang := $(CLANG)
+cc.fuzz := $(CLANG)
+ar.native := ar
+ar.san := ar
+ar.arm64 := $(CROSS)ar
+ar.clang := ar
+ar.fuzz := ar
+
+# Commands are shown short; V=1 shows them whole.
+ifeq ($(V),1)
+run = $2
+else
+run = @printf '%-8s%s\n' "$1" "$@" && $2
+endif
+
+# ---- the targets that people type -------------------------------------------------------------
+.PHONY: help all deps demo board guest format install clean check check-lint check-unit check-fuzz \
+	check-cross check-board fuzz lint
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
+
+all: native arm64 refhyp driver guest-image board-image ## everything that runs, for this PC and for the board
+
+deps: ## installs the Debian packages that are missing
+	@images/deps
+
+demo: all ## boots the board and runs a Linux VM on it with curl, step by step
+	@images/board/demo
+
+board: all ## boots the board and leaves it running: HYP=image SMP=cpus MEM=MiB CROFT_PORT= CROFT_GRPC_PORT=
+	@images/board/run --console
+
+check: ## every test, as CI runs them
+	@tests/run lint unit fuzz cross board
+
+check-lint: ## the rules of the source tree
+	@tests/run lint
+lint: check-lint
+
+check-unit: ## unit tests, under sanitizers
+	@tests/run unit
+
+check-fuzz: ## a few seconds of each fuzz target
+	@tests/run fuzz
+
+check-cross: ## the builds: native, clang, arm64, driver, refhyp
+	@tests/run cross
+
+check-board: ## the board, end to end
+	@tests/run board
+
+fuzz: fuzz-build ## longer fuzzing: FUZZ_SECONDS= a target
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+format: ## lays out the C files by .clang-format
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+
+install: $(parts:%=out/$(ARCH)/%) $(if $(filter arm64,$(ARCH)),driver) ## files in place: DESTDIR= PREFIX=/usr ARCH=native or arm64 (with gunyah.ko)
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(programs:%=out/$(ARCH)/%)
+	install -D -m 644 deploy/croftd.conf $(DESTDIR)/etc/croft/croftd.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/croftd.service
+	install -D -m 644 deploy/croft.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/croft.conf
+	install -D -m 644 deploy/croft.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/croft.conf
+ifeq ($(ARCH),arm64)
+	install -D -m 644 deploy/croft.modules $(DESTDIR)$(PREFIX)/lib/modules-load.d/croft.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/modules/$$(<out/linux/release)/updates out/driver/gunyah.ko
+endif
+
+clean: ## removes out/
+	rm -rf out
+
+# ---- what a build needs first -----------------------------------------------------------------
+out/stamp/deps: images/deps
+	@mkdir -p $(@D)
+	images/deps
+	@touch $@
+
+# One apt works at a time on the private state, so the second waits for the first.
+out/stamp/sysroot: images/sysroot images/apt | out/stamp/deps
+	images/sysroot
+	@touch $@
+
+out/stamp/linux: images/linux images/apt | out/stamp/deps out/stamp/sysroot
+	images/linux
+	@touch $@
+
+# A file that holds a value and is younger than what depends on it only when the value changed.
+define remember
+ifneq ($$(strip $2),$$(strip $$(file <out/stamp/$1)))
+$$(shell mkdir -p out/stamp)
+$$(file >out/stamp/$1,$$(strip $2))
+endif
+endef
+ifneq ($(MAKECMDGOALS),clean)
+$(eval $(call remember,sources,$(protos) $(vmm) $(agent) $(ctl) $(hyp_target) $(hyp_fake) $(driver)))
+$(eval $(call remember,version,$(VERSION)))
+endif
+
+# ---- generated code ---------------------------------------------------------------------------
+out/gen/%.pb-c.c out/gen/%.pb-c.h &: api/proto/%.proto | out/stamp/deps
+	@mkdir -p out/gen
+	$(call run,PROTOC,protoc-c --proto_path=api/proto --c_out=out/gen $*.proto)
+
+out/gen/google/%.pb-c.c out/gen/google/%.pb-c.h &: /usr/include/google/%.proto | out/stamp/deps
+	@mkdir -p out/gen
+	$(call run,PROTOC,protoc-c --proto_path=/usr/include --c_out=out/gen google/$*.proto)
+
+/usr/include/google/%.proto: | out/stamp/deps ;
+
+# ---- user space, once a flavour ----------------------------------------------------------------
+# Generated code is not ours, so only its own warnings are off.
+define flavour
+ifneq ($$(MAKECMDGOALS),clean)
+$$(eval $$(call remember,flags-$1,$$(cc.$1) $$(flags.$1)))
+endif
+
+out/$1/gen/%.o: out/gen/%.c out/stamp/flags-$1 | $$(gen_h) $3
+	@mkdir -p $$(@D)
+	$$(call run,CC,$$(cc.$1) $$(flags.$1) -w -c -o $$@ $$<)
+
+out/$1/%.o: %.c out/stamp/flags-$1 | $$(gen_h) $3
+	@mkdir -p $$(@D)
+	$$(call run,CC,$$(cc.$1) $$(flags.$1) -c -o $$@ $$<)
+
+# The version is compiled into one file only.
+out/$1/agent/version.o: out/stamp/version
+out/$1/agent/version.o: flags.$1 += -DCROFT_VERSION='"$$(VERSION)"'
+
+out/$1/libvmm.a: $$(vmm:%.c=out/$1/%.o) out/stamp/sources
+	@mkdir -p $$(@D) && rm -f $$@
+	$$(call run,AR,$$(ar.$1) rcs $$@ $$(filter %.o,$$^))
+
+out/$1/libagent.a: $$(agent:%.c=out/$1/%.o) $$(gen_c:out/gen/%.c=out/$1/gen/%.o) out/stamp/sources
+	@mkdir -p $$(@D) && rm -f $$@
+	$$(call run,AR,$$(ar.$1) rcs $$@ $$(filter %.o,$$^))
+
+out/$1/librefhyp.a: $$(patsubst %.c,out/$1/%.o,$$(hyp_core) $$(hyp_fake)) out/stamp/sources
+	@mkdir -p $$(@D) && rm -f $$@
+	$$(call run,AR,$$(ar.$1) rcs $$@ $$(filter %.o,$$^))
+
+out/$1/croftd: $$(agent_main:%.c=out/$1/%.o) out/$1/libagent.a out/$1/libvmm.a
+	$$(call run,LINK,$$(cc.$1) $$(flags.$1) $2 -o $$@ $$^ $$(link) $$(libs))
+
+out/$1/croftctl: $$(ctl:%.c=out/$1/%.o) out/$1/libagent.a out/$1/libvmm.a
+	$$(call run,LINK,$$(cc.$1) $$(flags.$1) $2 -o $$@ $$^ $$(link) $$(libs))
+endef
+$(eval $(call flavour,native,-pie,out/stamp/deps))
+$(eval $(call flavour,san,,out/stamp/deps))
+$(eval $(call flavour,arm64,-pie,out/stamp/deps out/stamp/sysroot))
+$(eval $(call flavour,clang,,out/stamp/deps))
+$(eval $(call flavour,fuzz,,out/stamp/deps))
+
+.PHONY: native san arm64 clang
+native: $(parts:%=out/native/%)
+san: $(parts:%=out/san/%) out/san/librefhyp.a
+arm64: $(parts:%=out/arm64/%)
+clang: $(patsubst %.c,out/clang/%.o,$(vmm) $(agent) $(agent_main) $(ctl) $(hyp_core) $(hyp_fake) \
+	$(unit) $(unit_helpers) $(rm_helpers) $(board_tests))
+
+# ---- tests -------------------------------------------------------------------------------------
+out/san/tests/unit/%: out/san/tests/unit/%.o $(unit_helpers:%.c=out/san/%.o) out/san/libagent.a \
+		out/san/libvmm.a out/san/librefhyp.a
+	$(call run,LINK,$(cc.san) $(flags.san) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(link) -lcmocka $(libs))
+$(filter out/san/tests/unit/test_rm_%,$(unit:%.c=out/san/%)): $(rm_helpers:%.c=out/san/%.o)
+
+out/fuzz/tests/fuzz/%: out/fuzz/tests/fuzz/%.o out/fuzz/libagent.a out/fuzz/libvmm.a \
+		out/fuzz/librefhyp.a
+	$(call run,LINK,$(cc.fuzz) $(flags.fuzz) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+		$(link) $(libs))
+$(filter out/fuzz/tests/fuzz/fuzz_rm%,$(fuzz:%.c=out/fuzz/%)): $(rm_helpers:%.c=out/fuzz/%.o)
+
+# Programs that the tests run on the board.
+out/arm64/tests/%: out/arm64/tests/%.o out/arm64/libvmm.a
+	$(call run,LINK,$(cc.arm64) $(flags.arm64) -pie -o $@ $^ $(link) -lcmocka $(libs))
+
+.PHONY: unit-build fuzz-build
+unit-build: $(unit:%.c=out/san/%)
+fuzz-build: $(fuzz:%.c=out/fuzz/%)
+
+# ---- refhyp ------------------------------------------------------------------------------------
+ifneq ($(MAKECMDGOALS),clean)
+$(eval $(call remember,flags-refhyp,$(flags.refhyp)))
+endif
+hyp_o := $(patsubst images/refhyp/%,out/refhyp/%.o,$(hyp_target))
+out/refhyp/%.o: images/refhyp/% out/stamp/flags-refhyp | out/stamp/sysroot
+	@mkdir -p $(@D)
+	$(call run,CC,$(CROSS)gcc $(flags.refhyp) -c -o $@ $<)
+
+hyp_link := -Wl,--build-id=none -Wl,-T,$(hyp_ld)
+hyp_libs := $(SYSROOT)/usr/lib/aarch64-linux-gnu/libfdt.a
+
+out/refhyp/refhyp.elf: $(hyp_o) $(hyp_ld) out/stamp/sources
+	$(call run,LINK,$(CROSS)gcc -nostdlib -static -no-pie $(hyp_link) -o $@ $(hyp_o) $(hyp_libs))
+
+.PHONY: refhyp
+refhyp: $(if $(wildcard $(hyp_ld)),out/refhyp/refhyp.elf)
+
+# ---- the driver --------------------------------------------------------------------------------
+# Kbuild writes beside the sources, so it works on a copy.
+out/driver/gunyah.ko: $(driver) out/stamp/linux out/stamp/sources
+	@rm -rf out/driver && mkdir -p out/driver/api/gunyah
+	@cp $(filter driver/%,$(driver)) out/driver/ && cp api/gunyah/*.h out/driver/api/gunyah/
+	@$(MAKE) -C out/linux/hdr/build M=$(CURDIR)/out/driver ARCH=arm64 CROSS_COMPILE=$(CROSS) W=1 \
+		KCFLAGS=-Werror --no-print-directory modules 2>&1 | sed '/Skipping BTF generation/d'
+
+.PHONY: driver
+driver: $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
+
+# ---- images ------------------------------------------------------------------------------------
+guest_files := $(sort $(wildcard images/guest/*))
+out/guest/manifest.json: $(guest_files) out/stamp/linux out/stamp/sysroot
+	images/guest/build
+
+board_files := $(sort $(wildcard images/board/*))
+out/board/initrd.cpio: $(board_files) out/stamp/linux out/stamp/sysroot \
+		$(programs:%=out/arm64/%) $(board_tests:%.c=out/arm64/%) $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
+	images/board/build
+
+.PHONY: guest-image board-image
+guest-image: $(if $(wildcard images/guest/build),out/guest/manifest.json)
+board-image: $(if $(wildcard images/board/build),out/board/initrd.cpio)
+
+-include $(shell [ ! -d out ] || find out -path out/sysroot -prune -o -path out/linux -prune -o \
+	-path out/driver -prune -o -name '*.d' -print)

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of croftctl that need no body, or a fixed one.
+
+#include "agent/ctl/command.h"
+
+#include <string.h>
+
+#include "agent/ctl/show.h"
+
+int command_usage(struct ctl *ctl, struct error *err)
+{
+	const struct command *c = ctl->command;
+
+	error_raise(err, ERROR_INVALID_ARGUMENT, "usage: croftctl %s%s%s %s", c->noun,
+		    c->verb ? " " : "", c->verb ? c->verb : "", c->arguments ? c->arguments : "");
+	return CTL_USAGE;
+}
+
+/* The path with the name in it, escaped; NULL with the error raised. */
+static char *make_path(struct ctl *ctl, const char *path, const char *name, const char *query,
+		       struct error *err)
+{
+	_cleanup_free_ char *escaped = name ? http_escape(ctl->http, name) : NULL;
+	const char *hole = strstr(path, "%s");
+	char *out = NULL;
+
+	if ((name && !escaped) ||
+	    asprintf(&out, "%.*s%s%s%s%s", hole ? (int)(hole - path) : (int)strlen(path), path,
+		     hole && escaped ? escaped : "", hole ? hole + 2 : "", query ? "?" : "",
+		     query ? query : "") < 0) {
+		error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+		return NULL;
+	}
+	return out;
+}
+
+static void show(struct ctl *ctl, json_t *answer)
+{
+	const char *state = json_string_value(json_object_get(answer, "state"));
+	const char *verb = json_string_value(json_object_get(answer, "verb"));
+	const char *target = json_string_value(json_object_get(answer, "target"));
+
+	if (ctl->json)
+		show_json(answer);
+	else if (ctl->command->list)
+		show_table(json_object_get(answer, ctl->command->list), ctl->command->columns);
+	else if (verb && state && target && strcmp(ctl->command->noun, "operation") != 0)
+		printf("%s %s: %s (%s)\n", verb, target, state,
+		       json_string_value(json_object_get(answer, "name")));
+	else
+		show_object(answer);
+}
+
+int command_send(struct ctl *ctl, const struct command_request *request, struct error *err)
+{
+	_cleanup_free_ char *path =
+		make_path(ctl, ctl->command->path, request->name, request->query, err);
+	struct http_request http = { .method = ctl->command->method,
+				     .path = path,
+				     .body = request->body };
+	json_t *answer = NULL;
+	long status;
+
+	if (!path)
+		return CTL_REFUSED;
+	if (http_json(ctl->http, &http, &answer, &status, err))
+		return status ? CTL_REFUSED : CTL_UNREACHED;
+	show(ctl, answer);
+	json_decref(answer);
+	return CTL_DONE;
+}
+
+/* "[NAME]" and nothing else. */
+static int run_plain(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	bool named = strstr(ctl->command->path, "%s") != NULL;
+	struct command_request request = { .name = named && argc == 1 ? argv[0] : NULL };
+
+	if (argc != (named ? 1 : 0))
+		return command_usage(ctl, err);
+	return command_send(ctl, &request, err);
+}
+
+/* All pages as one. */
+static int run_list(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	json_t *all = json_array(), *answer = NULL;
+	_cleanup_free_ char *path = NULL;
+	long status = 0;
+	int rc = CTL_DONE;
+
+	(void)argv;
+	if (argc)
+		rc = command_usage(ctl, err);
+	while (rc == CTL_DONE) {
+		const char *token = json_string_value(json_object_get(answer, "next_page_token"));
+		_cleanup_free_ char *escaped = token ? http_escape(ctl->http, token) : NULL;
+		char query[512] = "page_size=1000";
+		struct http_request http = { .method = "GET" };
+
+		if (answer && (!token || !token[0]))
+			break;
+		if (token)
+			snprintf(query, sizeof(query), "page_size=1000&page_token=%s",
+				 escaped ? escaped : "");
+		free(TAKE_PTR(path));
+		path = make_path(ctl, ctl->command->path, NULL, query, err);
+		http.path = path;
+		json_decref(answer);
+		answer = NULL;
+		if (!path || http_json(ctl->http, &http, &answer, &status, err))
+			rc = path && !status ? CTL_UNREACHED : CTL_REFUSED;
+		else
+			json_array_extend(all, json_object_get(answer, ctl->command->list));
+	}
+	if (rc == CTL_DONE) {
+		json_object_set(answer, ctl->command->list, all);
+		show(ctl, answer);
+	}
+	json_decref(answer);
+	json_decref(all);
+	return rc;
+}
+
+/* NAME [--no-wait] [--force]: a slow verb. */
+static int run_verb(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	struct command_request request = { .query = "wait=" CTL_WAIT };
+	int rc;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--no-wait") == 0)
+			request.query = NULL;
+		else if (strcmp(argv[i], "--force") == 0 &&
+			 strstr(ctl->command->arguments, "--force"))
+			request.body = request.body ? request.body : json_pack("{s:b}", "force", 1);
+		else if (argv[i][0] != '-' && !request.name)
+			request.name = argv[i];
+		else
+			request.name = "-";
+	}
+	if (!request.name || request.name[0] == '-')
+		rc = command_usage(ctl, err);
+	else
+		rc = command_send(ctl, &request, err);
+	json_decref(request.body);
+	return rc;
+}
+
+/* NAME [SECONDS] */
+static int run_wait(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	struct command_request request = { .name = argc ? argv[0] : NULL };
+	char query[64] = "wait=" CTL_WAIT;
+
+	if (argc < 1 || argc > 2 || (argc == 2 && strspn(argv[1], "0123456789") != strlen(argv[1])))
+		return command_usage(ctl, err);
+	if (argc == 2)
+		snprintf(query, sizeof(query), "wait=%.20ss", argv[1]);
+	request.query = query;
+	return command_send(ctl, &request, err);
+}
+
+/* NAME [--follow] [--offset=N] */
+static int run_console(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	const char *name = NULL, *offset = "0";
+	bool follow = false, wrong = false;
+	char query[64];
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--follow") == 0 || strcmp(argv[i], "-f") == 0)
+			follow = true;
+		else if (strncmp(argv[i], "--offset=", 9) == 0)
+			offset = argv[i] + 9;
+		else if (argv[i][0] != '-' && !name)
+			name = argv[i];
+		else
+			wrong = true;
+	}
+	if (!name || wrong || strspn(offset, "0123456789") != strlen(offset))
+		return command_usage(ctl, err);
+	snprintf(query, sizeof(query), "offset=%.20s%s", offset, follow ? "&follow=true" : "");
+	path = make_path(ctl, ctl->command->path, name, query, err);
+	if (!path)
+		return CTL_REFUSED;
+	return http_stream(ctl->http, path, stdout, err) ? CTL_REFUSED : CTL_DONE;
+}
+
+/* NAME TEXT: types the text and a newline. */
+static int run_type(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	_cleanup_free_ char *path = NULL, *line = NULL;
+
+	if (argc != 2)
+		return command_usage(ctl, err);
+	path = make_path(ctl, ctl->command->path, argv[0], NULL, err);
+	if (!path || asprintf(&line, "%s\n", argv[1]) < 0)
+		return CTL_REFUSED;
+	return http_send(ctl->http, path, line, strlen(line), err) ? CTL_REFUSED : CTL_DONE;
+}
+
+static bool doctor_line(bool ok, const char *name, const char *message)
+{
+	printf("%s  %s%s%s\n", ok ? "ok    " : "FAILED", name, message && *message ? ": " : "",
+	       message ? message : "");
+	return ok;
+}
+
+/* Each thing that must hold for VMs to run, a line each. */
+static int run_doctor(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	struct http_request ready = { .method = "GET", .path = "/readyz?verbose", .accept = 503 };
+	struct http_request node = { .method = "GET", .path = "/v1/node" };
+	json_t *answer = NULL, *check;
+	long status;
+	size_t i;
+	bool ok;
+
+	(void)argv;
+	if (argc)
+		return command_usage(ctl, err);
+	if (http_json(ctl->http, &ready, &answer, &status, err)) {
+		doctor_line(false, "agent", NULL);
+		return status ? CTL_REFUSED : CTL_UNREACHED;
+	}
+	ok = doctor_line(true, "agent", ctl->socket);
+	json_array_foreach(json_object_get(answer, "checks"), i, check)
+		ok &= doctor_line(json_is_true(json_object_get(check, "ok")),
+				  json_string_value(json_object_get(check, "name")),
+				  json_string_value(json_object_get(check, "message")));
+	ok &= status < 400;
+	json_decref(answer);
+	answer = NULL;
+	if (http_json(ctl->http, &node, &answer, &status, err))
+		return CTL_REFUSED;
+	ok &= doctor_line(json_integer_value(show_find(answer, "status.memory_available_bytes")) >
+				  0,
+			  "memory for a VM", NULL);
+	json_decref(answer);
+	return ok ? CTL_DONE : CTL_REFUSED;
+}
+
+#define VM_COLUMNS                                                                                 \
+	"NAME=name STATE=status.state VCPUS=spec.vcpus MEMORY=spec.memory_bytes IMAGE=spec.image " \
+	"EXIT=status.exit_reason STARTS=status.starts"
+#define IMAGE_COLUMNS \
+	"NAME=name STATE=status.state VERSION=status.version SIZE=status.size_bytes MESSAGE=status.message"
+#define OPERATION_COLUMNS \
+	"NAME=name VERB=verb TARGET=target STATE=state STEP=step STARTED=create_time ERROR=error.detail"
+
+const struct command commands[] = {
+	{ "vm", "list", NULL, "all VMs", run_list, "GET", "/v1/vms", "vms", VM_COLUMNS },
+	{ "vm", "get", "NAME", "one VM", run_plain, "GET", "/v1/vms/%s", NULL, NULL },
+	{ "vm", "create",
+	  "NAME --image=IMAGE [--vcpus=N] [--memory=256M] [--disk=NAME[,image=DISK][,size=1G][,ro]]...\n"
+	  "      [--label=KEY=VALUE]... [--cmdline=TEXT] [--append=TEXT]",
+	  "defines a VM; nothing runs yet", command_create_vm, "POST", "/v1/vms", NULL, NULL },
+	{ "vm", "start", "NAME [--no-wait]", "boots it", run_verb, "POST", "/v1/vms/%s:start", NULL,
+	  NULL },
+	{ "vm", "stop", "NAME --force [--no-wait]", "ends it without asking the guest", run_verb,
+	  "POST", "/v1/vms/%s:stop", NULL, NULL },
+	{ "vm", "delete", "NAME", "removes it with its disks and console", run_plain, "DELETE",
+	  "/v1/vms/%s", NULL, NULL },
+	{ "vm", "console", "NAME [--follow] [--offset=N]",
+	  "what the guest wrote; --follow until it ends", run_console, "GET", "/v1/vms/%s/console",
+	  NULL, NULL },
+	{ "vm", "type", "NAME TEXT", "types a line into the console", run_type, "POST",
+	  "/v1/vms/%s/console", NULL, NULL },
+	{ "vm", "stats", "NAME", "what it uses", run_plain, "GET", "/v1/vms/%s/stats", NULL, NULL },
+	{ "image", "list", NULL, "all images", run_list, "GET", "/v1/images", "images",
+	  IMAGE_COLUMNS },
+	{ "image", "get", "NAME", "one image", run_plain, "GET", "/v1/images/%s", NULL, NULL },
+	{ "image", "pull", "NAME URL [--sha256=DIGEST] [--no-wait]",
+	  "fetches an image by its manifest", command_pull_image, "POST", "/v1/images", NULL,
+	  NULL },
+	{ "image", "delete", "NAME", "removes it", run_plain, "DELETE", "/v1/images/%s", NULL,
+	  NULL },
+	{ "operation", "list", NULL, "all operations", run_list, "GET", "/v1/operations",
+	  "operations", OPERATION_COLUMNS },
+	{ "operation", "get", "NAME", "one operation", run_plain, "GET", "/v1/operations/%s", NULL,
+	  NULL },
+	{ "operation", "wait", "NAME [SECONDS]", "until it has ended", run_wait, "GET",
+	  "/v1/operations/%s", NULL, NULL },
+	{ "operation", "cancel", "NAME", "asks it to stop", run_plain, "POST",
+	  "/v1/operations/%s:cancel", NULL, NULL },
+	{ "node", NULL, NULL, "the machine and what it can give", run_plain, "GET", "/v1/node",
+	  NULL, NULL },
+	{ "version", NULL, NULL, "of the agent", run_plain, "GET", "/version", NULL, NULL },
+	{ "doctor", NULL, NULL, "checks what VMs need", run_doctor, "GET", "/readyz", NULL, NULL },
+	{ 0 },
+};

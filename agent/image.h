@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Images as records, and the pulls that fill them. Service thread only.
+ */
+#ifndef CROFT_AGENT_IMAGE_H
+#define CROFT_AGENT_IMAGE_H
+
+#include "agent/operation.h"
+#include "agent/record.h"
+#include "croft/v1/image.pb-c.h"
+
+#define IMAGE_PULLS_MAX 8u	/* at once */
+
+struct image_pull;
+
+struct image_record {
+	struct record record;
+	Croft__V1__Image *msg;
+	struct image_pull *pull;	/* while it runs */
+};
+
+/*
+ * Records the image and starts its pull, anew when its last one has failed. Errors: INVALID_ARGUMENT, ALREADY_EXISTS,
+ * RESOURCE_EXHAUSTED when too many pulls run.
+ */
+int image_record_pull(struct service *service, const Croft__V1__Image *wish, const char *actor,
+		      struct operation **op, struct error *err);
+
+/* CONFLICT while it is pulled or a VM names it. The record is freed. */
+int image_record_delete(struct service *service, struct image_record *image, struct error *err);
+
+bool image_record_ready(const struct image_record *image);
+
+/* Brings the records back; a pull that ran when the agent ended has failed. */
+int image_records_load(struct service *service, struct error *err);
+void image_records_free(struct service *service);
+
+/* Asks the pulls to end. */
+void image_records_stop(struct service *service);
+
+/* Looks for blobs that no image has, once no pull runs, and unlinks them on a job. */
+void image_sweep(struct service *service, bool drafts);
+
+/* Starts the job that empties the trash of both directories. */
+void service_empty_trash(struct service *service);
+
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log lines on stderr; one write(2) a line, so that lines of different threads do not mix.
+
+#include "agent/log.h"
+
+#include <stdbool.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "vmm/base.h"
+
+static bool journal;
+
+void log_init(void)
+{
+	journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+static const char *level_word(enum log_level level)
+{
+	switch (level) {
+	case LOG_LEVEL_ERROR:
+		return "error: ";
+	case LOG_LEVEL_WARNING:
+		return "warning: ";
+	case LOG_LEVEL_NOTICE:
+	case LOG_LEVEL_INFO:
+		break;
+	}
+	return "";
+}
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	char line[1024];
+	size_t start, n;
+	va_list ap;
+
+	if (journal)
+		snprintf(line, sizeof(line), "<%d>", (int)level);
+	else
+		snprintf(line, sizeof(line), "croftd: %s", level_word(level));
+	start = strlen(line);
+
+	va_start(ap, fmt);
+	vsnprintf(line + start, sizeof(line) - start - 1, fmt, ap);
+	va_end(ap);
+
+	n = strlen(line);
+	for (size_t i = start; i < n; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			line[i] = '?';
+	line[n++] = '\n';
+
+	/* Nobody is left to tell when stderr is gone. */
+	if (write(STDERR_FILENO, line, n) < 0)
+		return;
+}

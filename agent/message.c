@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the records' code needs of protobuf-c: copies, strings, and times.
+
+#include "agent/message.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "agent/fault.h"
+
+void *message_new(const ProtobufCMessageDescriptor *descriptor)
+{
+	ProtobufCMessage *m = malloc(descriptor->sizeof_message);
+
+	if (m)
+		protobuf_c_message_init(descriptor, m);
+	return m;
+}
+
+void *message_copy(const ProtobufCMessage *message)
+{
+	size_t n = protobuf_c_message_get_packed_size(message);
+	_cleanup_free_ uint8_t *bytes = malloc(n ? n : 1);
+
+	if (!bytes)
+		return NULL;
+	protobuf_c_message_pack(message, bytes);
+	return protobuf_c_message_unpack(message->descriptor, NULL, n, bytes);
+}
+
+void *message_free(void *message)
+{
+	if (message)
+		protobuf_c_message_free_unpacked(message, NULL);
+	return NULL;
+}
+
+void message_set_string(char **field, const char *value)
+{
+	char *copy = value[0] ? strdup(value) : NULL;
+
+	if (*field != protobuf_c_empty_string)
+		free(*field);
+	*field = copy ? copy : (char *)protobuf_c_empty_string;
+}
+
+void message_set_time(Google__Protobuf__Timestamp **field, int64_t seconds, int32_t nanos)
+{
+	if (!*field)
+		*field = message_new(&google__protobuf__timestamp__descriptor);
+	if (!*field)
+		return;
+	(*field)->seconds = seconds;
+	(*field)->nanos = nanos;
+}
+
+void message_set_now(Google__Protobuf__Timestamp **field)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	message_set_time(field, now.tv_sec, (int32_t)now.tv_nsec);
+}
+
+void message_set_problem(Croft__V1__Problem **field, const struct error *error)
+{
+	*field = message_free(*field);
+	*field = fault_problem(error, 0);
+}
+
+int message_append(void *array, size_t *count, void *item)
+{
+	void **items;
+
+	memcpy(&items, array, sizeof(items));
+	items = reallocarray(items, *count + 1, sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	items[(*count)++] = item;
+	memcpy(array, &items, sizeof(items));
+	return 0;
+}
+
+uint64_t message_duration_ns(const Google__Protobuf__Duration *d, uint64_t max_ns)
+{
+	uint64_t ns;
+
+	if (!d || d->seconds < 0 || d->nanos < 0)
+		return 0;
+	if ((uint64_t)d->seconds > max_ns / 1000000000u)
+		return max_ns;
+	ns = (uint64_t)d->seconds * 1000000000u + (uint64_t)d->nanos;
+	return ns < max_ns ? ns : max_ns;
+}
+
+uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

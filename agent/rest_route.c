@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of REST, and finding a row of it.
+
+#include "agent/rest_route.h"
+
+#include <string.h>
+
+#define PAGES .query = "page_size page_token"
+#define WAITS .status = 202, .own = "wait"
+
+const struct route rest_routes[] = {
+	{ .method = "GET",
+	  .path = "/livez",
+	  .rpc = "croft.v1.NodeService/CheckHealth",
+	  .status = 200,
+	  .kind = ROUTE_HEALTH,
+	  .own = "verbose",
+	  .fixed = "kind=live" },
+	{ .method = "GET",
+	  .path = "/readyz",
+	  .rpc = "croft.v1.NodeService/CheckHealth",
+	  .status = 200,
+	  .kind = ROUTE_HEALTH,
+	  .own = "verbose",
+	  .fixed = "kind=ready" },
+	{ .method = "GET",
+	  .path = "/version",
+	  .rpc = "croft.v1.NodeService/GetVersion",
+	  .status = 200 },
+	{ .method = "GET",
+	  .path = "/v1/node",
+	  .rpc = "croft.v1.NodeService/GetNode",
+	  .status = 200 },
+
+	{ .method = "GET",
+	  .path = "/v1/images",
+	  .rpc = "croft.v1.Images/ListImages",
+	  .status = 200,
+	  PAGES },
+	{ .method = "POST",
+	  .path = "/v1/images",
+	  .rpc = "croft.v1.Images/PullImage",
+	  .body = "image",
+	  WAITS },
+	{ .method = "GET",
+	  .path = "/v1/images/{name}",
+	  .rpc = "croft.v1.Images/GetImage",
+	  .status = 200 },
+	{ .method = "DELETE",
+	  .path = "/v1/images/{name}",
+	  .rpc = "croft.v1.Images/DeleteImage",
+	  .status = 200 },
+
+	{ .method = "GET", .path = "/v1/vms", .rpc = "croft.v1.Vms/ListVms", .status = 200, PAGES },
+	{ .method = "POST",
+	  .path = "/v1/vms",
+	  .rpc = "croft.v1.Vms/CreateVm",
+	  .body = "vm",
+	  .status = 201 },
+	{ .method = "GET", .path = "/v1/vms/{name}", .rpc = "croft.v1.Vms/GetVm", .status = 200 },
+	{ .method = "DELETE",
+	  .path = "/v1/vms/{name}",
+	  .rpc = "croft.v1.Vms/DeleteVm",
+	  .status = 200 },
+	{ .method = "POST",
+	  .path = "/v1/vms/{name}:start",
+	  .rpc = "croft.v1.Vms/StartVm",
+	  .body = "*",
+	  WAITS },
+	{ .method = "POST",
+	  .path = "/v1/vms/{name}:stop",
+	  .rpc = "croft.v1.Vms/StopVm",
+	  .body = "*",
+	  WAITS },
+	{ .method = "GET",
+	  .path = "/v1/vms/{name}/stats",
+	  .rpc = "croft.v1.Vms/GetVmStats",
+	  .status = 200 },
+	{ .method = "GET",
+	  .path = "/v1/vms/{name}/console",
+	  .rpc = "croft.v1.Vms/ReadConsole",
+	  .status = 200,
+	  .kind = ROUTE_READ,
+	  .query = "offset max_bytes wait",
+	  .own = "follow" },
+	{ .method = "POST",
+	  .path = "/v1/vms/{name}/console",
+	  .rpc = "croft.v1.Vms/WriteConsole",
+	  .body = "data",
+	  .status = 200,
+	  .kind = ROUTE_WRITE },
+
+	{ .method = "GET",
+	  .path = "/v1/operations",
+	  .rpc = "croft.v1.Operations/ListOperations",
+	  .status = 200,
+	  PAGES },
+	{ .method = "GET",
+	  .path = "/v1/operations/{name}",
+	  .rpc = "croft.v1.Operations/WaitOperation",
+	  .status = 200,
+	  .query = "wait=timeout",
+	  .when = "wait" },
+	{ .method = "GET",
+	  .path = "/v1/operations/{name}",
+	  .rpc = "croft.v1.Operations/GetOperation",
+	  .status = 200 },
+	{ .method = "POST",
+	  .path = "/v1/operations/{name}:cancel",
+	  .rpc = "croft.v1.Operations/CancelOperation",
+	  .body = "*",
+	  .status = 200 },
+};
+const size_t rest_route_count = ARRAY_SIZE(rest_routes);
+
+/* The parameter is one path segment without a colon, so that a verb is never part of a name. */
+static bool path_match(const char *pattern, const char *path, char name[ROUTE_NAME_MAX])
+{
+	const char *open = strchr(pattern, '{');
+	size_t prefix, suffix, n = strlen(path);
+	const char *tail;
+
+	name[0] = '\0';
+	if (!open)
+		return strcmp(pattern, path) == 0;
+	tail = strchr(open, '}') + 1;
+	prefix = (size_t)(open - pattern);
+	suffix = strlen(tail);
+	if (n <= prefix + suffix || n - prefix - suffix >= ROUTE_NAME_MAX)
+		return false;
+	if (strncmp(path, pattern, prefix) != 0 || strcmp(path + n - suffix, tail) != 0)
+		return false;
+	n -= prefix + suffix;
+	memcpy(name, path + prefix, n);
+	name[n] = '\0';
+	return strcspn(name, "/:") == n;
+}
+
+static void allow_add(char *allow, size_t size, const char *method)
+{
+	size_t n = strlen(allow);
+
+	if (!strstr(allow, method))
+		snprintf(allow + n, size - n, "%s%s", n ? ", " : "", method);
+}
+
+void route_find(struct route_match *out, const char *method, const char *path,
+		bool (*has)(void *data, const char *key), void *data)
+{
+	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+	char name[ROUTE_NAME_MAX];
+
+	*out = (struct route_match){ 0 };
+	for (size_t i = 0; i < rest_route_count; i++) {
+		const struct route *route = &rest_routes[i];
+
+		if (!path_match(route->path, path, name))
+			continue;
+		allow_add(out->allow, sizeof(out->allow), route->method);
+		if (strcmp(route->method, "GET") == 0)
+			allow_add(out->allow, sizeof(out->allow), "HEAD");
+		if (out->route || strcmp(route->method, wanted) != 0 ||
+		    (route->when && !has(data, route->when)))
+			continue;
+		out->route = route;
+		memcpy(out->name, name, sizeof(name));
+	}
+}
+
+bool route_list_has(const char *list, const char *word, const char **target, size_t *size)
+{
+	size_t n = strlen(word);
+
+	while (list && *list) {
+		size_t len = strcspn(list, " "), key = strcspn(list, " =");
+
+		if (key == n && strncmp(list, word, n) == 0) {
+			*target = key < len ? list + key + 1 : list;
+			*size = key < len ? len - key - 1 : len;
+			return true;
+		}
+		list += len + strspn(list + len, " ");
+	}
+	return false;
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gRPC door: the server, its completion queue and the thread that serves it.
+
+#include "agent/rpc.h"
+
+#include <string.h>
+#include <time.h>
+
+#include <grpc/grpc_security.h>
+#include <grpc/support/log.h>
+
+#include "agent/config.h"
+#include "agent/log.h"
+#include "agent/rpc_call.h"
+
+#define CLOSE_GRACE_MS 500 /* running answers get this long when the agent goes down */
+
+/* --- The queue's thread --- */
+
+/* The server ends: nobody needs to wait any more. */
+static void close_calls(struct rpc *rpc)
+{
+	rpc->closing = true;
+	for (struct rpc_call *c = rpc->first; c; c = c->next)
+		if (c->posted)
+			service_cancel(rpc->service, c->work);
+}
+
+static void accepted(struct rpc_call *c, bool ok)
+{
+	struct rpc *rpc = c->rpc;
+
+	if (ok) {
+		rpc_call_begin(c);
+		rpc_accept(rpc);
+	} else {
+		close_calls(rpc);
+	}
+	rpc_call_put(c);
+}
+
+void rpc_accept(struct rpc *rpc)
+{
+	struct rpc_call *c = rpc_call_new(rpc);
+	grpc_call_error rc;
+
+	if (!c) {
+		log_error("grpc: out of memory; no more calls are taken");
+		return;
+	}
+	c->on_new = (struct rpc_tag){ .run = accepted, .call = c };
+	c->pending = 1;
+	rc = grpc_server_request_call(rpc->server, &c->call, &c->details, &c->metadata, rpc->queue,
+				      rpc->queue, &c->on_new);
+	if (rc != GRPC_CALL_OK)
+		rpc_call_put(c);
+}
+
+static void *serve(void *data)
+{
+	struct rpc *rpc = data;
+	bool queue_ended = false;
+
+	for (;;) {
+		grpc_event event = grpc_completion_queue_next(rpc->queue,
+							      gpr_inf_future(GPR_CLOCK_REALTIME),
+							      NULL);
+		struct rpc_tag *tag = event.tag;
+
+		if (event.type == GRPC_QUEUE_SHUTDOWN)
+			return NULL;
+		if (event.type != GRPC_OP_COMPLETE)
+			continue;
+		if (tag == &rpc->ended)
+			rpc->server_ended = true;
+		else
+			tag->run(tag->call, event.success != 0);
+		/* The queue must last as long as the service may still answer a call. */
+		if (rpc->server_ended && !rpc->first && !queue_ended) {
+			queue_ended = true;
+			grpc_completion_queue_shutdown(rpc->queue);
+		}
+	}
+}
+
+/* --- Life --- */
+
+static void on_log(gpr_log_func_args *args)
+{
+	log_warning("grpc: %s", args->message);
+}
+
+static void integer_arg(grpc_arg *arg, const char *key, int value)
+{
+	arg->type = GRPC_ARG_INTEGER;
+	arg->key = (char *)(uintptr_t)key;
+	arg->value.integer = value;
+}
+
+static grpc_server *server_new(void)
+{
+	grpc_arg args[6];
+	grpc_channel_args all = { .num_args = ARRAY_SIZE(args), .args = args };
+
+	integer_arg(&args[0], GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_MAX);
+	integer_arg(&args[1], GRPC_ARG_MAX_METADATA_SIZE, RPC_METADATA_MAX);
+	integer_arg(&args[2], GRPC_ARG_MAX_CONCURRENT_STREAMS, RPC_STREAMS_MAX);
+	/* Two agents must not share a port. */
+	integer_arg(&args[3], GRPC_ARG_ALLOW_REUSEPORT, 0);
+	/* A small compressed message may be a large one. */
+	integer_arg(&args[4], GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+		    1 << GRPC_COMPRESS_NONE);
+	/* A client that is gone without a word is noticed. */
+	integer_arg(&args[5], GRPC_ARG_KEEPALIVE_TIME_MS, 60 * 1000);
+	return grpc_server_create(&all, NULL);
+}
+
+static int server_listen(struct rpc *rpc, const struct config_address *address, struct error *err)
+{
+	grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
+	int port = grpc_server_add_http2_port(rpc->server, address->text, plain);
+
+	grpc_server_credentials_release(plain);
+	return port ? 0
+		    : error_raise(err, ERROR_CONFLICT, "gRPC on %s: cannot be listened on",
+				  address->text);
+}
+
+int rpc_new(struct rpc **out, const struct config *config, struct service *service,
+	    struct error *err)
+{
+	struct rpc *rpc;
+	int rc;
+
+	if (!config->listen_grpc.len) {
+		*out = NULL;
+		return 0;
+	}
+	rpc = calloc(1, sizeof(*rpc));
+	if (!rpc)
+		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	gpr_set_log_function(on_log);
+	gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+	grpc_init();
+	rpc->service = service;
+	rpc->queue = grpc_completion_queue_create_for_next(NULL);
+	rpc->server = server_new();
+	grpc_server_register_completion_queue(rpc->server, rpc->queue, NULL);
+	rc = server_listen(rpc, &config->listen_grpc, err);
+	if (!rc) {
+		grpc_server_start(rpc->server);
+		rpc_accept(rpc);
+		rc = pthread_create(&rpc->thread, NULL, serve, rpc);
+		rpc->thread_runs = rc == 0;
+		if (rc)
+			rc = error_raise_errno(err, ERROR_UNAVAILABLE, rc, "gRPC: thread");
+	}
+	if (rc) {
+		rpc_free(rpc);
+		return rc;
+	}
+	*out = rpc;
+	return 0;
+}
+
+static void join(struct rpc *rpc)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += CLOSE_GRACE_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	if (!pthread_clockjoin_np(rpc->thread, NULL, CLOCK_MONOTONIC, &until))
+		return;
+	grpc_server_cancel_all_calls(rpc->server);
+	pthread_join(rpc->thread, NULL);
+}
+
+struct rpc *rpc_free(struct rpc *rpc)
+{
+	if (!rpc)
+		return NULL;
+	grpc_server_shutdown_and_notify(rpc->server, rpc->queue, &rpc->ended);
+	/* Without its thread the server has not started, and the queue is emptied here. */
+	if (rpc->thread_runs)
+		join(rpc);
+	else
+		serve(rpc);
+	grpc_server_destroy(rpc->server);
+	grpc_completion_queue_destroy(rpc->queue);
+	free(rpc);
+	grpc_shutdown_blocking();
+	return NULL;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * VMs as records: the state machine between what clients ask and what runs. Service thread only.
+ *
+ *   DEFINED ─start─> PREPARING ──> STARTING ──> RUNNING ─stop─> STOPPING ──> STOPPED ─start─> PREPARING
+ *                        └────────────┴─> FAILED      └─exit─> STOPPING ──> STOPPED or FAILED
+ */
+#ifndef CROFT_AGENT_VM_H
+#define CROFT_AGENT_VM_H
+
+#include "agent/console.h"
+#include "agent/operation.h"
+#include "agent/record.h"
+#include "croft/v1/vm.pb-c.h"
+#include "vmm/vmm.h"
+
+struct vm_run;
+
+struct vm_record {
+	struct record record;
+	Croft__V1__Vm *msg;
+	struct recording *console;	/* NULL until it is first wanted */
+	struct vm_run *run;		/* from a start until its vmm is freed */
+	struct operation *op;		/* that works on it now */
+};
+
+/* Defines it. Errors: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND never: an unknown image is a wrong field. */
+int vm_record_new(struct service *service, const Croft__V1__Vm *wish, struct vm_record **out, struct error *err);
+
+/* Removes it with disks and console. CONFLICT while it has a run. The record is freed. */
+int vm_record_delete(struct service *service, struct vm_record *vm, struct error *err);
+
+/* Errors: CONFLICT with the state, RESOURCE_EXHAUSTED for memory that the host does not have now, UNAVAILABLE. */
+int vm_record_start(struct service *service, struct vm_record *vm, const char *actor, struct error *err);
+
+/* Forces it to end. CONFLICT when it does not run. */
+int vm_record_stop(struct service *service, struct vm_record *vm, const char *actor, struct error *err);
+
+/* From the start's acceptance until everything is given back. */
+bool vm_record_live(const struct vm_record *vm);
+
+/* The running guest; NULL when there is none, or not any more. Valid until the service thread's next event. */
+struct vmm *vm_record_vmm(const struct vm_record *vm);
+
+/* The name of its image. */
+const char *vm_record_image(const struct vm_record *vm);
+
+/* The console, opened if need be; NULL without error when nothing was ever recorded. */
+int vm_record_console(struct service *service, struct vm_record *vm, struct recording **out, struct error *err);
+
+/* Brings the records back; VMs that ran when the agent ended are STOPPED with vmm_crash. */
+int vm_records_load(struct service *service, struct error *err);
+void vm_records_free(struct service *service);
+
+/* Moves directories of VMs that are no more to the trash. Before any run. */
+void vm_records_sweep(struct service *service);
+
+/* Forces all to end, because the agent ends: exit reason host_shutdown. */
+void vm_records_stop(struct service *service);
+
+#endif

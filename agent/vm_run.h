@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run of a VM: what its worker does to bring it up and to take it down, with plain copies of what it needs.
+ *
+ * At most one job of a run exists at a time. The service thread and the job hand the run to each other: while a job runs,
+ * the fields below `plan` are the job's.
+ */
+#ifndef CROFT_AGENT_VM_RUN_H
+#define CROFT_AGENT_VM_RUN_H
+
+#include "agent/console.h"
+#include "agent/job.h"
+#include "agent/state.h"
+#include "croft/v1/image.pb-c.h"
+#include "croft/v1/vm.pb-c.h"
+#include "vmm/vmm.h"
+
+struct vm_record;
+
+struct vm_run_disk {
+	char *name;
+	char *path;	/* of the VM's own file, or of the blob */
+	char *source;	/* the blob to copy; NULL: none */
+	uint64_t size;
+	bool own;	/* to be made if it is not there */
+	bool read_only;
+};
+
+/* What is to be run; all strings are the run's. */
+struct vm_plan {
+	enum vmm_backend backend;
+	char *name, *dir, *kernel, *initrd, *cmdline, *fake_script;	/* initrd and fake_script may be NULL */
+	unsigned int vcpus;
+	uint64_t memory;
+	struct vm_run_disk disks[VMM_DISKS_MAX];
+	unsigned int disk_count;
+};
+
+struct vm_run {
+	struct job job;
+	struct vm_record *vm;		/* service thread; stays as long as the run */
+	struct recording *console;	/* as long as the run */
+	struct timer timer;		/* service thread: the deadline of its start or stop */
+	struct message made;		/* disks are made: the VMM's part begins */
+	struct message exited;
+	struct vmm_exit exit;
+	bool up;			/* service thread: the start has ended well */
+	bool over;			/* service thread: exited has come */
+	bool abandoned;			/* service thread: the start took too long, nobody waits for it */
+
+	struct vm_plan plan;
+	struct vmm *vmm;
+	struct error error;		/* why the start failed */
+};
+
+/* `image` must be ready, and have the disks that the VM names. NULL without memory. */
+struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm, const Croft__V1__Image *image);
+
+/* Its vmm must have been freed. Takes NULL, returns NULL. */
+struct vm_run *vm_run_free(struct vm_run *run);
+
+/* Works of the job: makes disks, creates and starts the VM; and frees it. */
+void vm_run_start_work(struct job *job);
+void vm_run_end_work(struct job *job);
+
+#endif

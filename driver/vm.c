@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VM's file and the references to the VM: GH_CREATE_VM, the ioctls of a VM fd, and the way to the teardown.
+ *
+ * Locking: vm->lock (mutex) serialises every ioctl of the VM and START; it is taken interruptibly here and by the work
+ * items unconditionally. vm->state_lock is inside it. Lock order: vm->lock, then a vCPU's run lock, then vm->state_lock.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "compat.h"
+#include "vm.h"
+
+/* How long a close waits for the teardown; the work goes on without it. */
+#define GH_CLOSE_WAIT	(120 * HZ)
+
+struct gh_vm *gh_vm_get(struct gh_vm *vm)
+{
+	refcount_inc(&vm->users);
+	return vm;
+}
+
+void gh_vm_free(struct gh_vm *vm)
+{
+	if (!refcount_dec_and_test(&vm->life))
+		return;
+	WARN_ON(!list_empty(&vm->regions) || !list_empty(&vm->functions));
+	mmdrop(vm->mm);
+	kfree(vm);
+}
+
+void gh_vm_put(struct gh_vm *vm)
+{
+	if (!refcount_dec_and_test(&vm->users))
+		return;
+	refcount_inc(&vm->life);
+	queue_work(vm->rm->wq, &vm->teardown_work);
+	/* When close returns, the memory is back. A dying task is let go at once: nobody waits for what it leaves. */
+	if (!(current->flags & (PF_EXITING | PF_KTHREAD)))
+		wait_for_completion_killable_timeout(&vm->gone, GH_CLOSE_WAIT);
+	gh_vm_free(vm);
+}
+
+static int gh_vm_release(struct inode *inode, struct file *file)
+{
+	gh_vm_put(file->private_data);
+	return 0;
+}
+
+static int gh_vm_set_region(struct gh_vm *vm, const void __user *user, bool lend)
+{
+	struct gh_userspace_memory_region arg;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (current->mm != vm->mm)
+		return -EPERM;
+	if (mutex_lock_interruptible(&vm->lock))
+		return -ERESTARTSYS;
+	guard(gh_locked)(&vm->lock);
+	if (vm->start_called)
+		return -EBUSY;
+	if (!arg.memory_size)
+		return gh_region_remove(vm, arg.label);
+	return gh_region_add(vm, &arg, lend);
+}
+
+static int gh_vm_set_dtb(struct gh_vm *vm, const void __user *user)
+{
+	struct gh_vm_dtb_config arg;
+	u64 end;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (check_add_overflow(arg.guest_phys_addr, arg.size, &end))
+		return -EOVERFLOW;
+	if (mutex_lock_interruptible(&vm->lock))
+		return -ERESTARTSYS;
+	guard(gh_locked)(&vm->lock);
+	if (vm->start_called)
+		return -EBUSY;
+	vm->dtb_gpa = arg.guest_phys_addr;
+	vm->dtb_size = arg.size;
+	return 0;
+}
+
+static int gh_vm_function(struct gh_vm *vm, unsigned int cmd, const void __user *user)
+{
+	struct gh_fn_desc desc;
+
+	if (cmd != GH_VM_ADD_FUNCTION_V8 && copy_from_user(&desc, user, sizeof(desc)))
+		return -EFAULT;
+	if (mutex_lock_interruptible(&vm->lock))
+		return -ERESTARTSYS;
+	guard(gh_locked)(&vm->lock);
+	switch (cmd) {
+	case GH_VM_ADD_FUNCTION:
+		return gh_function_add(vm, &desc);
+	case GH_VM_REMOVE_FUNCTION:
+		return gh_function_remove(vm, &desc);
+	default:
+		return gh_function_add_v8(vm, user);
+	}
+}
+
+static long gh_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct gh_vm *vm = file->private_data;
+	void __user *user = (void __user *)arg;
+
+	switch (cmd) {
+	case GH_VM_SET_USER_MEM_REGION:
+		return gh_vm_set_region(vm, user, false);
+	case GH_VM_ANDROID_LEND_USER_MEM:
+		return gh_vm_set_region(vm, user, true);
+	case GH_VM_SET_DTB_CONFIG:
+		return gh_vm_set_dtb(vm, user);
+	case GH_VM_START:
+		return gh_vm_start(vm);
+	case GH_VM_ADD_FUNCTION:
+	case GH_VM_ADD_FUNCTION_V8:
+	case GH_VM_REMOVE_FUNCTION:
+		return gh_vm_function(vm, cmd, user);
+	case GH_VM_CHECK_EXTENSION:
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations gh_vm_fops = {
+	.owner = THIS_MODULE,
+	.release = gh_vm_release,
+	.unlocked_ioctl = gh_vm_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+int gh_vm_create(struct gh_rm *rm)
+{
+	struct gh_vm *vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	int fd;
+
+	if (!vm)
+		return -ENOMEM;
+	vm->rm = rm;
+	refcount_set(&vm->users, 1);
+	refcount_set(&vm->life, 1);
+	mmgrab(current->mm);
+	vm->mm = current->mm;
+	mutex_init(&vm->lock);
+	INIT_LIST_HEAD(&vm->regions);
+	INIT_LIST_HEAD(&vm->functions);
+	INIT_LIST_HEAD(&vm->tickets);
+	INIT_LIST_HEAD(&vm->resources);
+	spin_lock_init(&vm->state_lock);
+	INIT_LIST_HEAD(&vm->vcpus);
+	init_waitqueue_head(&vm->state_wait);
+	INIT_WORK(&vm->start_work, gh_vm_start_work);
+	INIT_WORK(&vm->teardown_work, gh_vm_teardown_work);
+	init_completion(&vm->start_done);
+	init_completion(&vm->gone);
+
+	fd = anon_inode_getfd("gunyah-vm", &gh_vm_fops, vm, O_CLOEXEC | O_RDWR);
+	if (fd < 0)
+		gh_vm_free(vm);
+	return fd;
+}

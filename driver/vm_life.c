@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VM's life with the resource manager: START, the state mirrored from notifications, teardown, quarantine.
+ *
+ * START and teardown run on work items, so that a signal never abandons a request half way: the caller of START may be
+ * killed while it waits, the work goes on and the teardown comes after it.
+ *
+ * Locking: both works hold vm->lock throughout. vm->state_lock protects the state; the receive thread takes it inside
+ * the lock of rm->vms and never takes vm->lock.
+ */
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+
+#include "compat.h"
+#include "vm.h"
+
+static unsigned int state_timeout_ms = 60000;
+module_param(state_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(state_timeout_ms, "how long to wait for a VM to stop or to be reset");
+
+static atomic_t gh_quarantined = ATOMIC_INIT(0);
+
+/* The order in which a VM goes through its states; it never goes back, whatever order the messages come in. */
+static unsigned int gh_state_rank(enum gh_rm_vm_state state)
+{
+	switch (state) {
+	case GH_RM_VM_STATE_LOAD:
+		return 1;
+	case GH_RM_VM_STATE_AUTH:
+		return 2;
+	case GH_RM_VM_STATE_INIT:
+		return 3;
+	case GH_RM_VM_STATE_READY:
+		return 4;
+	case GH_RM_VM_STATE_RUNNING:
+	case GH_RM_VM_STATE_PAUSED:
+		return 5;
+	case GH_RM_VM_STATE_INIT_FAILED:
+	case GH_RM_VM_STATE_EXITED:
+		return 6;
+	case GH_RM_VM_STATE_RESETTING:
+		return 7;
+	case GH_RM_VM_STATE_RESET:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
+static void gh_vm_advance_locked(struct gh_vm *vm, enum gh_rm_vm_state state)
+{
+	lockdep_assert_held(&vm->state_lock);
+	if (gh_state_rank(state) <= gh_state_rank(vm->state))
+		return;
+	WRITE_ONCE(vm->state, state);
+	if (state != GH_RM_VM_STATE_RUNNING)
+		gh_vcpus_wake(vm);
+	wake_up_all(&vm->state_wait);
+}
+
+static void gh_vm_advance(struct gh_vm *vm, enum gh_rm_vm_state state)
+{
+	guard(spinlock)(&vm->state_lock);
+	gh_vm_advance_locked(vm, state);
+}
+
+enum gh_rm_vm_state gh_vm_state(struct gh_vm *vm)
+{
+	return READ_ONCE(vm->state);
+}
+
+void gh_vm_read_exit(struct gh_vm *vm, u32 *status, struct gh_vm_exit_info *info)
+{
+	guard(spinlock)(&vm->state_lock);
+	*info = vm->exit_info;
+	switch (vm->state) {
+	case GH_RM_VM_STATE_INIT_FAILED:
+		*status = GH_VM_STATUS_LOAD_FAILED;
+		break;
+	case GH_RM_VM_STATE_EXITED:
+		*status = GH_VM_STATUS_EXITED;
+		break;
+	default:
+		*status = GH_VM_STATUS_CRASHED;
+	}
+}
+
+/* --- Notifications, in the receive thread --- */
+
+/* The RM was slow after all: take back what was written off. */
+static void gh_vm_retry(struct gh_vm *vm)
+{
+	lockdep_assert_held(&vm->state_lock);
+	if (vm->quarantined) {
+		vm->quarantined = false;
+		queue_work(vm->rm->wq, &vm->teardown_work);
+	} else {
+		vm->retry_wanted = true;
+	}
+}
+
+static void gh_vm_exited(struct gh_vm *vm, const struct gh_rm_vm_exited *message, size_t size)
+{
+	size_t reason = min_t(size_t, le32_to_cpu(message->reason_size), size - sizeof(*message));
+
+	guard(spinlock)(&vm->state_lock);
+	if (gh_state_rank(vm->state) >= gh_state_rank(GH_RM_VM_STATE_EXITED))
+		return;
+	vm->exit_info.type = le16_to_cpu(message->exit_type);
+	vm->exit_info.reason_size = le32_to_cpu(message->reason_size);
+	memcpy(vm->exit_info.reason, message->reason,
+	       min_t(size_t, reason, GH_VM_MAX_EXIT_REASON_SIZE));
+	gh_vm_advance_locked(vm, GH_RM_VM_STATE_EXITED);
+	gh_vm_retry(vm);
+}
+
+static void gh_vm_status_changed(struct gh_vm *vm, const struct gh_rm_vm_status *message)
+{
+	/* VM_EXITED tells of the exit, with its reason; INIT_FAILED is known from the reply. */
+	if (message->vm_state != GH_RM_VM_STATE_RESET)
+		return;
+	guard(spinlock)(&vm->state_lock);
+	if (vm->state == GH_RM_VM_STATE_RESET)
+		return;
+	gh_vm_advance_locked(vm, GH_RM_VM_STATE_RESET);
+	gh_vm_retry(vm);
+}
+
+void gh_vm_notification(struct gh_rm *rm, u32 id, const void *data, size_t size)
+{
+	const struct gh_rm_vm_exited *exited = data;
+	const struct gh_rm_vm_status *status = data;
+	struct gh_vm *vm;
+
+	/* Both messages begin with the VMID. */
+	if (!(id == GH_RM_NOTIFY_VM_EXITED && size >= sizeof(*exited)) &&
+	    !(id == GH_RM_NOTIFY_VM_STATUS && size >= sizeof(*status)))
+		return;
+	xa_lock(&rm->vms);
+	vm = xa_load(&rm->vms, le16_to_cpu(status->vmid));
+	if (vm && id == GH_RM_NOTIFY_VM_EXITED)
+		gh_vm_exited(vm, exited, size);
+	else if (vm)
+		gh_vm_status_changed(vm, status);
+	xa_unlock(&rm->vms);
+}
+
+/* --- START --- */
+
+static int gh_vm_allocate(struct gh_vm *vm)
+{
+	u16 vmid;
+	int ret;
+
+	ret = gh_rm_vm_allocate(vm->rm, &vmid);
+	if (ret)
+		return ret;
+	ret = xa_insert(&vm->rm->vms, vmid, vm, GFP_KERNEL);
+	if (ret) {
+		gh_rm_vm_request(vm->rm, GH_RM_VM_DEALLOCATE, vmid);
+		return ret;
+	}
+	vm->vmid = vmid;
+	gh_vm_advance(vm, GH_RM_VM_STATE_LOAD);
+	return 0;
+}
+
+static int gh_vm_give_memory(struct gh_vm *vm)
+{
+	struct gh_region *region;
+	int ret;
+
+	list_for_each_entry(region, &vm->regions, node) {
+		ret = gh_rm_mem_give(vm->rm, vm->vmid, &region->parcel);
+		if (ret) {
+			dev_err(vm->rm->dev, "VM %u: memory region %u: %s: error %d\n", vm->vmid,
+				region->parcel.label, region->parcel.lend ? "lend" : "share", ret);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int gh_vm_bind_resources(struct gh_vm *vm)
+{
+	struct gh_rm_hyp_resources *resources __free(kfree) = NULL;
+	int ret;
+
+	ret = gh_rm_vm_get_resources(vm->rm, vm->vmid, &resources);
+	if (ret)
+		return ret;
+	return gh_resources_add(vm, resources->records, resources->count);
+}
+
+/* Each step leaves in vm what the teardown has to undo. */
+static int gh_vm_do_start(struct gh_vm *vm)
+{
+	struct gh_region *image;
+	int ret;
+
+	lockdep_assert_held(&vm->lock);
+	image = gh_region_find(vm, vm->dtb_gpa, vm->dtb_size);
+	if (!image)
+		return -EINVAL;
+	vm->start_called = true;
+
+	ret = gh_vm_allocate(vm);
+	if (ret)
+		return ret;
+	ret = gh_vm_give_memory(vm);
+	if (ret)
+		return ret;
+	ret = gh_rm_vm_configure(vm->rm, vm->vmid, image->parcel.handle, vm->dtb_gpa - image->gpa,
+				 vm->dtb_size);
+	if (ret) {
+		gh_vm_advance(vm, GH_RM_VM_STATE_INIT_FAILED);
+		return ret;
+	}
+	vm->configured = true;
+	gh_vm_advance(vm, GH_RM_VM_STATE_INIT);
+
+	vm->inited = true;
+	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
+	if (ret) {
+		gh_vm_advance(vm, GH_RM_VM_STATE_INIT_FAILED);
+		return ret;
+	}
+	gh_vm_advance(vm, GH_RM_VM_STATE_READY);
+	ret = gh_vm_bind_resources(vm);
+	if (ret)
+		return ret;
+	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_START, vm->vmid);
+	gh_vm_advance(vm, ret ? GH_RM_VM_STATE_INIT_FAILED : GH_RM_VM_STATE_RUNNING);
+	return ret;
+}
+
+void gh_vm_start_work(struct work_struct *work)
+{
+	struct gh_vm *vm = container_of(work, struct gh_vm, start_work);
+
+	mutex_lock(&vm->lock);
+	if (!vm->start_called)
+		vm->start_result = gh_vm_do_start(vm);
+	complete_all(&vm->start_done);
+	mutex_unlock(&vm->lock);
+	gh_vm_put(vm);
+}
+
+int gh_vm_start(struct gh_vm *vm)
+{
+	if (mutex_lock_interruptible(&vm->lock))
+		return -ERESTARTSYS;
+	if (vm->start_called) {
+		mutex_unlock(&vm->lock);
+		return gh_vm_state(vm) == GH_RM_VM_STATE_RUNNING ? 0 : -ENODEV;
+	}
+	/* Twice before the work took the lock: the second caller waits for the same work. */
+	reinit_completion(&vm->start_done);
+	gh_vm_get(vm);
+	if (!queue_work(vm->rm->wq, &vm->start_work))
+		refcount_dec(&vm->users);
+	mutex_unlock(&vm->lock);
+
+	if (wait_for_completion_killable(&vm->start_done))
+		return -EINTR;
+	return READ_ONCE(vm->start_result);
+}
+
+/* --- Teardown --- */
+
+/* Waits for this state or a later one; false when it does not come in time. */
+static bool gh_vm_wait(struct gh_vm *vm, enum gh_rm_vm_state state)
+{
+	return wait_event_timeout(vm->state_wait,
+				  gh_state_rank(gh_vm_state(vm)) >= gh_state_rank(state),
+				  msecs_to_jiffies(state_timeout_ms)) != 0;
+}
+
+static int gh_vm_stop(struct gh_vm *vm)
+{
+	int ret;
+
+	if (gh_vm_state(vm) != GH_RM_VM_STATE_RUNNING)
+		return 0;
+	/* An error may mean that the guest was faster and its VM_EXITED is on the way: wait for that all the same. */
+	ret = gh_rm_vm_stop(vm->rm, vm->vmid);
+	if (gh_vm_wait(vm, GH_RM_VM_STATE_EXITED))
+		return 0;
+	return ret ?: -ETIMEDOUT;
+}
+
+static int gh_vm_reset(struct gh_vm *vm)
+{
+	int ret;
+
+	/* RM crashes on the reset of a VM without a configuration, and such a VM needs none. */
+	if (!vm->configured || gh_vm_state(vm) == GH_RM_VM_STATE_RESET)
+		return 0;
+	if (!vm->inited) {
+		/* A configured VM can be reset only after an INIT, even a failed one. */
+		vm->inited = true;
+		gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
+	}
+	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_RESET, vm->vmid);
+	if (ret)
+		return ret;
+	return gh_vm_wait(vm, GH_RM_VM_STATE_RESET) ? 0 : -ETIMEDOUT;
+}
+
+static int gh_vm_take_memory_back(struct gh_vm *vm)
+{
+	struct gh_region *region, *next;
+	int ret, result = 0;
+
+	list_for_each_entry_safe(region, next, &vm->regions, node) {
+		ret = 0;
+		if (region->parcel.handle != GH_PARCEL_NONE)
+			ret = gh_rm_mem_reclaim(vm->rm, &region->parcel);
+		else if (region->parcel.lost)
+			ret = -ETIMEDOUT;
+		if (ret)
+			result = ret;
+		else
+			gh_region_free(vm, region);
+	}
+	return result;
+}
+
+/* Undoes all that START did, in reverse; may be called again after an error. */
+static int gh_vm_teardown(struct gh_vm *vm, const char **step)
+{
+	int ret;
+
+	lockdep_assert_held(&vm->lock);
+	scoped_guard(spinlock, &vm->state_lock)
+		vm->retry_wanted = false;
+	*step = "stop";
+	ret = gh_vm_stop(vm);
+	gh_functions_drop(vm);
+	gh_resources_drop(vm);
+	if (ret)
+		return ret;
+	*step = "reset";
+	ret = gh_vm_reset(vm);
+	if (ret)
+		return ret;
+	*step = "reclaim";
+	ret = gh_vm_take_memory_back(vm);
+	if (ret)
+		return ret;
+	if (vm->vmid) {
+		/* Before RM can give the number to somebody else. */
+		xa_erase(&vm->rm->vms, vm->vmid);
+		ret = gh_rm_vm_request(vm->rm, GH_RM_VM_DEALLOCATE, vm->vmid);
+		if (ret)
+			dev_err(vm->rm->dev, "VM %u: RM keeps the VMID: error %d\n", vm->vmid, ret);
+	}
+	return 0;
+}
+
+unsigned int gh_vm_quarantine_count(void)
+{
+	return atomic_read(&gh_quarantined);
+}
+
+/* --- Quarantine: what the RM does not give back is kept, pinned, and tried again when the RM answers after all. --- */
+
+static u64 gh_vm_pinned_pages(const struct gh_vm *vm)
+{
+	const struct gh_region *region;
+	u64 pages = 0;
+
+	list_for_each_entry(region, &vm->regions, node)
+		pages += region->pages;
+	return pages;
+}
+
+/* Whether the teardown should be tried again now: the answer came between its failure and here. */
+static bool gh_vm_quarantine(struct gh_vm *vm, const char *step, int error)
+{
+	lockdep_assert_held(&vm->lock);
+	if (!vm->counted) {
+		dev_err(vm->rm->dev, "VM %u: %s: error %d; quarantined, %llu KiB stay pinned\n",
+			vm->vmid, step, error, gh_vm_pinned_pages(vm) << (PAGE_SHIFT - 10));
+		/* The module must stay for as long as a late answer can come. If it is going, nothing comes. */
+		if (!try_module_get(THIS_MODULE)) {
+			xa_erase(&vm->rm->vms, vm->vmid);
+			return false;
+		}
+		vm->counted = true;
+		atomic_inc(&gh_quarantined);
+	}
+	guard(spinlock)(&vm->state_lock);
+	vm->quarantined = true;
+	if (vm->retry_wanted) {
+		vm->retry_wanted = false;
+		vm->quarantined = false;
+		return true;
+	}
+	return false;
+}
+
+void gh_vm_late_parcel(struct gh_rm *rm, u16 vmid, u16 seq, u32 handle)
+{
+	struct gh_region *region;
+	struct gh_vm *vm;
+
+	xa_lock(&rm->vms);
+	vm = xa_load(&rm->vms, vmid);
+	if (vm)
+		refcount_inc(&vm->life);
+	xa_unlock(&rm->vms);
+	if (!vm)
+		return;
+	mutex_lock(&vm->lock);
+	list_for_each_entry(region, &vm->regions, node) {
+		if (!region->parcel.lost || region->parcel.lost_seq != seq)
+			continue;
+		region->parcel.lost = false;
+		region->parcel.handle = handle;
+		scoped_guard(spinlock, &vm->state_lock)
+			gh_vm_retry(vm);
+		break;
+	}
+	mutex_unlock(&vm->lock);
+	gh_vm_free(vm);
+}
+
+void gh_vm_teardown_work(struct work_struct *work)
+{
+	struct gh_vm *vm = container_of(work, struct gh_vm, teardown_work);
+	const char *step;
+	int ret;
+
+	mutex_lock(&vm->lock);
+	do {
+		ret = gh_vm_teardown(vm, &step);
+	} while (ret && gh_vm_quarantine(vm, step, ret));
+	mutex_unlock(&vm->lock);
+	complete_all(&vm->gone);
+	if (ret)
+		return;
+	if (vm->counted) {
+		dev_info(vm->rm->dev, "VM %u: taken back from quarantine\n", vm->vmid);
+		atomic_dec(&gh_quarantined);
+		module_put(THIS_MODULE);
+	}
+	gh_vm_free(vm);
+}

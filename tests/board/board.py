@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the board's tests stand on: the board as a process, its API over HTTP, and a web server for images."""
+
+import http.client
+import http.server
+import importlib.machinery
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+sys.dont_write_bytecode = True
+channel = importlib.machinery.SourceFileLoader("channel", f"{TOP}/images/board/exec").load_module()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Answer:
+    """Status and body of one HTTP answer."""
+
+    def __init__(self, status, headers, raw):
+        self.status, self.headers, self.raw = status, headers, raw
+
+    @property
+    def json(self):
+        return json.loads(self.raw)
+
+    def __repr__(self):
+        return f"{self.status} {self.raw[:600]!r}"
+
+
+class Board:
+    """The virtual board in QEMU, booted by images/board/run."""
+
+    def __init__(self, name):
+        self.dir = f"{TOP}/out/board/{name}"
+        os.makedirs(self.dir, exist_ok=True)
+        self.port, self.grpc_port = free_port(), free_port()
+        env = dict(os.environ, BOARD_DIR=self.dir, CROFT_PORT=str(self.port), CROFT_GRPC_PORT=str(self.grpc_port))
+        with open(f"{self.dir}/qemu.log", "w") as log:
+            self.qemu = subprocess.Popen([f"{TOP}/images/board/run"], env=env, stdin=subprocess.DEVNULL,
+                                         stdout=log, stderr=log)
+
+    def request(self, method, path, body=None, timeout=200, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        headers = dict(headers or {})
+        if body is not None and not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+        if body is not None:
+            headers.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def wait_ready(self, seconds=90):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.qemu.poll() is not None:
+                raise AssertionError(f"QEMU ended with {self.qemu.returncode}, see {self.dir}")
+            try:
+                if self.request("GET", "/readyz", timeout=5).status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"croftd is not ready after {seconds} s, see {self.dir}/console.log")
+
+    def run(self, command, seconds=30):
+        """Runs a shell command on the board; its output, with an AssertionError when it fails."""
+        status, output = channel.run(command, seconds, f"{self.dir}/debug.sock")
+        text = output.decode(errors="replace")
+        assert status == 0, f"{command}: status {status}: {text[-2000:]}"
+        return text
+
+    def pinned(self):
+        """Pages that are pinned and not yet released."""
+        stat = dict(line.split() for line in self.run("cat /proc/vmstat").splitlines())
+        return int(stat["nr_foll_pin_acquired"]) - int(stat["nr_foll_pin_released"])
+
+    def free_kib(self):
+        self.run("echo 3 >/proc/sys/vm/drop_caches")
+        for line in self.run("cat /proc/meminfo").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1])
+        raise AssertionError("no MemAvailable")
+
+    def off(self):
+        """Powers off as a user would; QEMU's exit status."""
+        try:
+            channel.run("off", 30, f"{self.dir}/debug.sock")
+        except channel.BoardGone:
+            pass
+        return self.qemu.wait(timeout=60)
+
+    def kill(self):
+        if self.qemu.poll() is None:
+            self.qemu.kill()
+            self.qemu.wait()
+
+
+class Images:
+    """A web server on the PC's loopback with the guest image and whatever a test puts there."""
+
+    def __init__(self, directory):
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, directory=directory, **kwargs)
+
+            def log_message(self, *args):
+                pass
+
+        self.directory = directory
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def url(self, path):
+        """How the board names a file: 10.0.2.2 is the PC in QEMU's user network."""
+        return f"http://10.0.2.2:{self.server.server_port}/{path}"

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A hypervisor made of arrays, for tests of the resource manager.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/hyp_fake.h"
+
+struct fake fake;
+
+static void free_pages(void)
+{
+	for (unsigned int i = 0; i < FAKE_PAGES; i++) {
+		free(fake.page[i]);
+		fake.page[i] = NULL;
+	}
+	fake.pages = 0;
+}
+
+void fake_free(void)
+{
+	free_pages();
+	free(fake.ram);
+	fake.ram = NULL;
+}
+
+void fake_reset(void)
+{
+	uint8_t *ram = fake.ram ? fake.ram : malloc(FAKE_RAM_SIZE);
+
+	assert(ram);
+	free_pages();
+	for (unsigned int i = 0; i < HYP_VMS_MAX; i++)
+		fake.vms[i].used = false;
+	memset(&fake.primary, 0, offsetof(struct vm, range));
+	memset((uint8_t *)&fake + offsetof(struct fake, ram), 0, sizeof(fake) - offsetof(struct fake, ram));
+	fake.ram = ram;
+	fake.cpus = 2;
+	fake.bells_max = FAKE_BELLS;
+	fake.primary.used = true;
+	fake.primary.vmid = GH_VMID_PRIMARY;
+	fake.primary.ranges = 1;
+	fake.primary.range[0] = (struct fake_range){ FAKE_RAM_BASE, FAKE_RAM_BASE, FAKE_RAM_SIZE, 7 };
+}
+
+struct vm *fake_vm(uint16_t vmid)
+{
+	for (unsigned int i = 0; i < HYP_VMS_MAX; i++)
+		if (fake.vms[i].used && fake.vms[i].vmid == vmid)
+			return &fake.vms[i];
+	return NULL;
+}
+
+size_t fake_take(uint8_t msg[GH_RM_MSG_SIZE])
+{
+	size_t size;
+
+	if (!fake.count)
+		return 0;
+	size = fake.queue[fake.first].size;
+	memcpy(msg, fake.queue[fake.first].data, size);
+	fake.first = (fake.first + 1) % GH_RM_QUEUE_DEPTH;
+	fake.count--;
+	rm_room();
+	return size;
+}
+
+bool fake_primary_has(pa_t pa, unsigned int rights)
+{
+	unsigned int r;
+	uint64_t left;
+	pa_t to;
+
+	return hyp_vm_translate(&fake.primary, pa, &to, &r, &left) && to == pa && r == rights;
+}
+
+bool fake_primary_whole(void)
+{
+	uint64_t left = 0;
+	unsigned int r;
+	pa_t to;
+
+	for (pa_t pa = FAKE_RAM_BASE; pa < FAKE_RAM_BASE + FAKE_RAM_SIZE; pa += left)
+		if (!hyp_vm_translate(&fake.primary, pa, &to, &r, &left) || to != pa || r != 7)
+			return false;
+	return true;
+}
+
+static bool countdown(unsigned int *n)
+{
+	return *n && --*n == 0;
+}
+
+/* --- VMs --- */
+
+struct vm *hyp_primary(void)
+{
+	return &fake.primary;
+}
+
+unsigned int hyp_cpu_count(void)
+{
+	return fake.cpus;
+}
+
+struct vm *hyp_vm_create(uint16_t vmid)
+{
+	assert(!fake_vm(vmid));
+	for (unsigned int i = 0; i < HYP_VMS_MAX; i++) {
+		struct vm *vm = &fake.vms[i];
+
+		if (vm->used)
+			continue;
+		memset(vm, 0, offsetof(struct vm, range));
+		vm->windows = vm->vcpus = vm->bells = 0;
+		vm->gic = false;
+		vm->gicd = vm->gicr = 0;
+		memset(vm->vcpu, 0, sizeof(vm->vcpu));
+		vm->used = true;
+		vm->vmid = vmid;
+		return vm;
+	}
+	return NULL;
+}
+
+void hyp_vm_destroy(struct vm *vm)
+{
+	if (!vm)
+		return;
+	assert(vm->used && vm->killed && vm->ranges == 0);
+	vm->used = false;
+}
+
+uint16_t hyp_vm_id(const struct vm *vm)
+{
+	return vm->vmid;
+}
+
+/* --- Stage 2 --- */
+
+static bool page_range(uint64_t at, uint64_t size)
+{
+	return size && at % HYP_PAGE == 0 && size % HYP_PAGE == 0 && at + size > at;
+}
+
+enum gh_error hyp_vm_map(struct vm *vm, ipa_t ipa, pa_t pa, uint64_t size, unsigned int rights)
+{
+	assert(vm->used && page_range(ipa, size) && hyp_is_primary_ram(pa, size));
+	assert(ipa + size <= 1ull << hyp_ipa_bits());
+	assert(rights & GH_RM_ACL_R && rights <= 7);
+	fake.maps++;
+	if (countdown(&fake.fail_map))
+		return GH_ERROR_NOMEM;
+	for (unsigned int i = 0; i < vm->ranges; i++)
+		if (ipa < vm->range[i].ipa + vm->range[i].size && vm->range[i].ipa < ipa + size)
+			return GH_ERROR_EXISTING_MAPPING;
+	if (vm->ranges == FAKE_RANGES)
+		return GH_ERROR_NOMEM;
+	vm->range[vm->ranges++] = (struct fake_range){ ipa, pa, size, rights };
+	return GH_ERROR_OK;
+}
+
+enum gh_error hyp_vm_unmap(struct vm *vm, ipa_t ipa, uint64_t size)
+{
+	unsigned int count = vm->ranges;
+
+	assert(vm->used && page_range(ipa, size));
+	fake.unmaps++;
+	if (countdown(&fake.fail_unmap) || count * 2 > FAKE_RANGES)
+		return GH_ERROR_NOMEM;
+	for (unsigned int i = 0; i < count; i++) {
+		struct fake_range r = vm->range[i];
+
+		if (!(ipa < r.ipa + r.size && r.ipa < ipa + size))
+			continue;
+		vm->range[i].size = 0;
+		if (r.ipa < ipa)
+			vm->range[i].size = ipa - r.ipa;
+		if (r.ipa + r.size > ipa + size) {
+			uint64_t cut = ipa + size - r.ipa;
+
+			vm->range[vm->ranges++] =
+				(struct fake_range){ ipa + size, r.pa + cut, r.size - cut, r.rights };
+		}
+	}
+	count = 0;
+	for (unsigned int i = 0; i < vm->ranges; i++)
+		if (vm->range[i].size)
+			vm->range[count++] = vm->range[i];
+	vm->ranges = count;
+	return GH_ERROR_OK;
+}
+
+bool hyp_vm_translate(struct vm *vm, ipa_t ipa, pa_t *pa, unsigned int *rights, uint64_t *left)
+{
+	for (unsigned int i = 0; i < vm->ranges; i++) {
+		const struct fake_range *r = &vm->range[i];
+
+		if (ipa < r->ipa || ipa >= r->ipa + r->size)
+			continue;
+		*pa = r->pa + (ipa - r->ipa);
+		*rights = r->rights;
+		*left = r->size - (ipa - r->ipa);
+		return true;
+	}
+	return false;
+}
+
+bool hyp_is_primary_ram(pa_t pa, uint64_t size)
+{
+	return pa >= FAKE_RAM_BASE && size <= FAKE_RAM_SIZE && pa - FAKE_RAM_BASE <= FAKE_RAM_SIZE - size;
+}
+
+void *hyp_ptr(pa_t pa)
+{
+	assert(hyp_is_primary_ram(pa, 1));
+	return fake.ram + (pa - FAKE_RAM_BASE);
+}
+
+void hyp_clean(const void *p, size_t size)
+{
+	assert(p && size);
+}
+
+unsigned int hyp_ipa_bits(void)
+{
+	return 36;
+}
+
+enum gh_error hyp_vm_add_vmmio(struct vm *vm, ipa_t base, uint64_t size)
+{
+	assert(page_range(base, size));
+	vm->windows++;
+	return vm->windows > 4 ? GH_ERROR_NORESOURCES : GH_ERROR_OK;
+}
+
+/* --- Objects --- */
+
+enum gh_error hyp_vm_set_gic(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t stride)
+{
+	assert(gicd % 0x10000 == 0 && gicr % 0x10000 == 0 && stride >= 0x20000);
+	assert(!vm->gic);
+	vm->gic = true;
+	vm->gicd = gicd;
+	vm->gicr = gicr;
+	vm->stride = stride;
+	return GH_ERROR_OK;
+}
+
+enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint64_t *cap, uint32_t *virq)
+{
+	assert(index == vm->vcpus && vm->gic);
+	if (index == HYP_CPUS_MAX)
+		return GH_ERROR_NORESOURCES;
+	*cap = 0x1200000000ull + vm->vmid * 0x100u + index;
+	*virq = 962 + index;
+	vm->vcpu[vm->vcpus++] = (struct fake_vcpu){ .psci = psci, .cap = *cap, .virq = *virq };
+	return GH_ERROR_OK;
+}
+
+enum gh_error hyp_vcpu_set_reg(struct vm *vm, unsigned int index, unsigned int set, unsigned int reg,
+			       uint64_t value)
+{
+	assert(index < vm->vcpus && !vm->vcpu[index].on);
+	if (set == 1 && value % 4)
+		return GH_ERROR_ARG_ALIGN;
+	if (set == 0 && reg < 31)
+		vm->vcpu[index].x[reg] = value;
+	else if (set == 1 && reg == 0)
+		vm->vcpu[index].pc = value;
+	else if (set == 2 && reg < 2)
+		vm->vcpu[index].sp[reg] = value;
+	else
+		return GH_ERROR_ARG_INVALID;
+	return GH_ERROR_OK;
+}
+
+void hyp_vcpu_power_on(struct vm *vm, unsigned int index)
+{
+	assert(index < vm->vcpus && !vm->killed);
+	vm->vcpu[index].on = true;
+}
+
+void hyp_vm_kill(struct vm *vm)
+{
+	assert(vm && vm->used);
+	vm->killed = true;
+}
+
+enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear, uint64_t *cap)
+{
+	assert(intid >= 32 && intid < 1020);
+	if (vm->bells >= fake.bells_max || vm->bells >= FAKE_BELLS)
+		return GH_ERROR_NORESOURCES;
+	*cap = 0x3400000000ull + vm->vmid * 0x1000u + intid;
+	vm->bell[vm->bells++] = (struct fake_bell){ intid, source_can_clear, *cap };
+	return GH_ERROR_OK;
+}
+
+/* --- The queue --- */
+
+void hyp_rm_link(struct hyp_rm_link *link)
+{
+	*link = (struct hyp_rm_link){ .tx_cap = 0, .rx_cap = 1, .tx_virq = 960, .rx_virq = 961 };
+}
+
+bool hyp_rm_send(const void *msg, size_t size)
+{
+	unsigned int last = (fake.first + fake.count) % GH_RM_QUEUE_DEPTH;
+
+	assert(size >= 8 && size <= GH_RM_MSG_SIZE);
+	if (fake.count == GH_RM_QUEUE_DEPTH)
+		return false;
+	memcpy(fake.queue[last].data, msg, size);
+	fake.queue[last].size = size;
+	fake.count++;
+	return true;
+}
+
+/* --- Plain services --- */
+
+void *hyp_alloc_page(void)
+{
+	if (countdown(&fake.fail_alloc))
+		return NULL;
+	for (unsigned int i = 0; i < FAKE_PAGES; i++) {
+		if (fake.page[i])
+			continue;
+		fake.page[i] = aligned_alloc(HYP_PAGE, HYP_PAGE);
+		assert(fake.page[i]);
+		fake.pages++;
+		return memset(fake.page[i], 0, HYP_PAGE);
+	}
+	return NULL;
+}
+
+void hyp_free_page(void *page)
+{
+	unsigned int i = 0;
+
+	while (i < FAKE_PAGES && fake.page[i] != page)
+		i++;
+	assert(page && i < FAKE_PAGES);
+	fake.page[i] = NULL;
+	fake.pages--;
+	free(page);
+}
+
+uint64_t hyp_random(void)
+{
+	return 0x0123456789abcdefull;
+}
+
+void hyp_log(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(fake.log, sizeof(fake.log), fmt, ap);
+	va_end(ap);
+}
+
+void hyp_lock(hyp_spinlock_t *lock)
+{
+	assert(!lock->value && !fake.locked);
+	lock->value = 1;
+	fake.locked = true;
+}
+
+void hyp_unlock(hyp_spinlock_t *lock)
+{
+	assert(lock->value);
+	lock->value = 0;
+	fake.locked = false;
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The UART as Linux's 8250 driver probes and uses it, and the order and delivery of console text.
+ */
+#include "tests/unit/vmm_help.h"
+
+#include "vmm/uart.h"
+
+#define IER 1
+#define IIR 2
+#define LCR 3
+#define MCR 4
+#define LSR 5
+#define MSR 6
+
+struct fixture {
+	struct test_vm sink;
+	struct vmm_events events;
+	struct console console;
+	struct uart *uart;
+	struct mmio_device *dev;
+};
+
+static uint64_t rd(struct fixture *f, uint64_t off)
+{
+	return f->dev->ops->read(f->dev, off, 1);
+}
+
+static void wr(struct fixture *f, uint64_t off, uint64_t value)
+{
+	f->dev->ops->write(f->dev, off, 1, value);
+}
+
+static bool rang(struct fixture *f)
+{
+	return eventfd_take(f->dev->irq.fd);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	pthread_mutex_init(&f->sink.lock, NULL);
+	pthread_cond_init(&f->sink.changed, NULL);
+	f->events = test_events(&f->sink);
+	assert_int_equal(console_init(&f->console, &f->events, NULL), 0);
+	assert_int_equal(uart_new(&f->uart, &f->console, NULL), 0);
+	f->dev = uart_device(f->uart);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	uart_free(f->uart);
+	console_free(&f->console);
+	free(f);
+	return 0;
+}
+
+static void test_output(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(rd(f, LSR), 0x60);
+	for (const char *p = "hi\nthere"; *p; p++)
+		wr(f, 0, (uint8_t)*p);
+	/* A whole line goes at once, the rest when its time is up. */
+	assert_string_equal(f->sink.console, "hi\n");
+	while (!eventfd_take(f->console.timer.fd))
+		usleep(1000);
+	f->console.timer.ready(&f->console.timer);
+	assert_string_equal(f->sink.console, "hi\nthere");
+	assert_int_equal(f->console.out_bytes, 8);
+	for (int i = 0; i < 1000; i++)
+		wr(f, 0, 'x');
+	console_flush(&f->console);
+	assert_int_equal(f->sink.console_used, 1008);
+}
+
+/* With DLAB the first two registers are the divisor's, and nothing is printed. */
+static void test_divisor(void **state)
+{
+	struct fixture *f = *state;
+
+	wr(f, LCR, 0x83);
+	wr(f, 0, 12);
+	wr(f, IER, 1);
+	assert_int_equal(rd(f, 0), 12);
+	assert_int_equal(rd(f, IER), 1);
+	wr(f, LCR, 3);
+	assert_int_equal(rd(f, IER), 0);
+	assert_int_equal(rd(f, LCR), 3);
+	console_flush(&f->console);
+	assert_int_equal(f->sink.console_used, 0);
+	wr(f, 7, 0x5a);
+	assert_int_equal(rd(f, 7), 0x5a);
+	wr(f, IER, 0xff);
+	assert_int_equal(rd(f, IER), 0x0f);
+	/* No register: nothing there, nothing broken. */
+	assert_int_equal(rd(f, 8), 0);
+	wr(f, 0xfff, 1);
+}
+
+static void test_loopback(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(rd(f, MSR), 0xb0);
+	wr(f, MCR, 0x1a); /* loop, OUT2, RTS: what Linux's probe writes */
+	assert_int_equal(rd(f, MSR) & 0xf0, 0x90);
+	wr(f, 0, 'q');
+	assert_int_equal(rd(f, LSR) & 1, 1);
+	assert_int_equal(rd(f, 0), 'q');
+	assert_int_equal(rd(f, LSR) & 1, 0);
+	wr(f, MCR, 0);
+	console_flush(&f->console);
+	assert_int_equal(f->sink.console_used, 0);
+}
+
+/* Linux's test for a chip that forgets the transmit interrupt: it must come at each enabling. */
+static void test_transmit_interrupt(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 2; i++) {
+		wr(f, IER, 2);
+		assert_true(rang(f));
+		assert_int_equal(rd(f, IIR), 2);
+		assert_int_equal(rd(f, IIR), 1);
+		wr(f, IER, 0);
+	}
+	wr(f, IER, 2);
+	rd(f, IIR);
+	rang(f);
+	/*
+	 * Each time that the handler has looked and then sent, it hears that there is room again.
+	 */
+	wr(f, 0, 'a');
+	assert_true(rang(f));
+	wr(f, 0, 'b');
+	assert_false(rang(f));
+	assert_int_equal(rd(f, IIR), 2);
+	wr(f, 0, 'c');
+	assert_true(rang(f));
+	wr(f, IIR, 1);
+	assert_int_equal(rd(f, IIR), 0xc2);
+	assert_int_equal(rd(f, IIR), 0xc1);
+}
+
+static void test_input(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(console_type(&f->console, "ab", 2), 2);
+	assert_false(rang(f));
+	assert_int_equal(rd(f, LSR) & 1, 1);
+	/* Waiting when the interrupt is enabled. */
+	wr(f, IER, 1);
+	assert_true(rang(f));
+	assert_int_equal(rd(f, IIR), 4);
+	assert_int_equal(rd(f, 0), 'a');
+	/* A handler that left a byte behind hears of the next one. */
+	assert_int_equal(console_type(&f->console, "c", 1), 1);
+	assert_true(rang(f));
+	assert_int_equal(rd(f, 0), 'b');
+	assert_int_equal(rd(f, 0), 'c');
+	assert_int_equal(rd(f, IIR), 1);
+	assert_int_equal(rd(f, LSR) & 1, 0);
+	assert_int_equal(rd(f, 0), 0);
+	console_type(&f->console, "d", 1);
+	assert_true(rang(f));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_output),   TEST(test_divisor),
+		TEST(test_loopback), TEST(test_transmit_interrupt),
+		TEST(test_input),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts kernel and initrd into guest memory, and says where everything lies.
+ */
+#ifndef CROFT_VMM_BOOT_H
+#define CROFT_VMM_BOOT_H
+
+#include "vmm/mem.h"
+
+#define BOOT_RAM_BASE 0x80000000ull
+#define BOOT_ALIGN (2ull << 20)
+/* Room for the tree; the resource manager needs twice the tree's final size. */
+#define BOOT_DTB_SIZE (2ull << 20)
+
+/*
+ * From the bottom of RAM, each part on 2 MiB: kernel with its BSS, device tree, initrd. The kernel
+ * begins at the very first byte, because that is where the resource manager enters.
+ */
+struct boot_layout {
+	uint64_t kernel_size; /* bytes that the kernel occupies, from the base of RAM */
+	gpa_t dtb;	      /* BOOT_DTB_SIZE bytes */
+	gpa_t initrd;
+	uint64_t initrd_size; /* 0: none */
+};
+
+/*
+ * Loads from the start of both files (arm64 Image, raw or gzip; initrd_fd may be -1), whatever
+ * their offsets, and fills *layout. Errors: DATA_LOSS (a file that is not what it should be, or
+ * ends early), INVALID_ARGUMENT with the field /spec/memory (it does not fit), INTERNAL (cannot
+ * read). Source: Linux, Documentation/arm64/booting.rst.
+ */
+int boot_load(struct mem *mem, int kernel_fd, int initrd_fd, struct boot_layout *layout,
+	      struct error *err);
+
+/*
+ * Whether the n bytes at data are one or more whole archives, each cpio, gzip, zstd, xz or lz4: a
+ * truncated file is DATA_LOSS. Nothing is unpacked to memory, and no more than limit bytes are
+ * unpacked at all. initrd.c.
+ */
+int initrd_check(const uint8_t *data, size_t n, uint64_t limit, struct error *err);
+
+#endif

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Writes the guest's device tree in one pass, with libfdt's sequential functions. */
+#include "vmm/fdt.h"
+
+#include <assert.h>
+#include <libfdt.h>
+#include <string.h>
+
+#include "vmm/bus.h"
+
+#define GIC_PHANDLE 1u
+#define IMAGE_NAME_MAX 79 /* the resource manager takes fewer than 80 bytes */
+
+/* Cells of an interrupt specifier (GICv3 binding). */
+#define GIC_SPI 0u
+#define GIC_PPI 1u
+#define IRQ_EDGE_RISING 1u
+#define IRQ_LEVEL_LOW 8u
+
+struct fdt_tree {
+	void *blob;
+	int error; /* of libfdt, the first one */
+};
+
+static void keep(struct fdt_tree *tree, int r)
+{
+	if (!tree->error)
+		tree->error = r;
+}
+
+void tree_begin(struct fdt_tree *tree, const char *fmt, ...)
+{
+	char name[128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	keep(tree, fdt_begin_node(tree->blob, name));
+}
+
+void tree_end(struct fdt_tree *tree)
+{
+	keep(tree, fdt_end_node(tree->blob));
+}
+
+void tree_flag(struct fdt_tree *tree, const char *name)
+{
+	keep(tree, fdt_property(tree->blob, name, NULL, 0));
+}
+
+void tree_string(struct fdt_tree *tree, const char *name, const char *value)
+{
+	keep(tree, fdt_property(tree->blob, name, value, (int)strlen(value) + 1));
+}
+
+void tree_strings(struct fdt_tree *tree, const char *name, const char *value, size_t size)
+{
+	keep(tree, fdt_property(tree->blob, name, value, (int)size));
+}
+
+void tree_cells(struct fdt_tree *tree, const char *name, unsigned int n, const uint32_t *cells)
+{
+	void *to;
+	int r = fdt_property_placeholder(tree->blob, name, (int)(n * sizeof(*cells)), &to);
+
+	keep(tree, r);
+	if (r)
+		return;
+	for (unsigned int i = 0; i < n; i++)
+		fdt32_st((char *)to + i * sizeof(*cells), cells[i]);
+}
+
+void tree_u32(struct fdt_tree *tree, const char *name, uint32_t value)
+{
+	keep(tree, fdt_property_u32(tree->blob, name, value));
+}
+
+void tree_u64(struct fdt_tree *tree, const char *name, uint64_t value)
+{
+	keep(tree, fdt_property_u64(tree->blob, name, value));
+}
+
+static void put_range(uint32_t *cells, uint64_t base, uint64_t size)
+{
+	cells[0] = (uint32_t)(base >> 32);
+	cells[1] = (uint32_t)base;
+	cells[2] = (uint32_t)(size >> 32);
+	cells[3] = (uint32_t)size;
+}
+
+void tree_reg(struct fdt_tree *tree, gpa_t base, uint64_t size)
+{
+	uint32_t cells[4];
+
+	put_range(cells, base.v, size);
+	tree_cells(tree, "reg", 4, cells);
+}
+
+void tree_spi(struct fdt_tree *tree, uint32_t spi)
+{
+	tree_cells(tree, "interrupts", 3, (const uint32_t[]){ GIC_SPI, spi, IRQ_EDGE_RISING });
+}
+
+static void two_cells(struct fdt_tree *tree)
+{
+	tree_u32(tree, "#address-cells", 2);
+	tree_u32(tree, "#size-cells", 2);
+}
+
+static void put_chosen(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	tree_begin(tree, "chosen");
+	if (config->cmdline)
+		tree_string(tree, "bootargs", config->cmdline);
+	if (config->stdout_path)
+		tree_string(tree, "stdout-path", config->stdout_path);
+	if (config->initrd_size) {
+		tree_u64(tree, "linux,initrd-start", config->initrd_start.v);
+		tree_u64(tree, "linux,initrd-end", config->initrd_start.v + config->initrd_size);
+	}
+	tree_end(tree);
+}
+
+/* The resource manager knows the memory node by this exact name, and writes it anew. */
+static void put_memory(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	tree_begin(tree, "memory");
+	tree_string(tree, "device_type", "memory");
+	tree_reg(tree, config->ram_base, config->ram_size);
+	tree_end(tree);
+}
+
+static void put_cpus(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	static const char psci[] = "arm,psci-1.0\0arm,psci-0.2";
+
+	tree_begin(tree, "cpus");
+	tree_u32(tree, "#address-cells", 1);
+	tree_u32(tree, "#size-cells", 0);
+	for (unsigned int i = 0; i < config->vcpus; i++) {
+		tree_begin(tree, "cpu@%x", i);
+		tree_string(tree, "device_type", "cpu");
+		tree_string(tree, "compatible", "arm,armv8");
+		tree_string(tree, "enable-method", "psci");
+		tree_u32(tree, "reg", i);
+		tree_end(tree);
+	}
+	tree_end(tree);
+
+	tree_begin(tree, "psci");
+	tree_strings(tree, "compatible", psci, sizeof(psci));
+	tree_string(tree, "method", "hvc");
+	tree_end(tree);
+}
+
+static uint64_t gicr_base(unsigned int vcpus)
+{
+	return FDT_GICD_BASE - FDT_GICR_STRIDE * vcpus;
+}
+
+static void put_gic(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	uint32_t cells[8];
+
+	put_range(cells, FDT_GICD_BASE, FDT_GICD_SIZE);
+	put_range(cells + 4, gicr_base(config->vcpus), FDT_GICR_STRIDE * config->vcpus);
+	tree_begin(tree, "interrupt-controller@%llx", FDT_GICD_BASE);
+	tree_string(tree, "compatible", "arm,gic-v3");
+	tree_flag(tree, "interrupt-controller");
+	tree_u32(tree, "#interrupt-cells", 3);
+	two_cells(tree);
+	tree_cells(tree, "reg", ARRAY_SIZE(cells), cells);
+	tree_u32(tree, "phandle", GIC_PHANDLE);
+	tree_end(tree);
+}
+
+/*
+ * Secure physical, physical, virtual, hypervisor. No clock-frequency: the guest reads CNTFRQ_EL0.
+ */
+static void put_timer(struct fdt_tree *tree)
+{
+	static const uint32_t cells[] = {
+		GIC_PPI, 13, IRQ_LEVEL_LOW, GIC_PPI, 14, IRQ_LEVEL_LOW,
+		GIC_PPI, 11, IRQ_LEVEL_LOW, GIC_PPI, 10, IRQ_LEVEL_LOW,
+	};
+
+	tree_begin(tree, "timer");
+	tree_string(tree, "compatible", "arm,armv8-timer");
+	tree_cells(tree, "interrupts", ARRAY_SIZE(cells), cells);
+	tree_flag(tree, "always-on");
+	tree_end(tree);
+}
+
+/*
+ * A doorbell for each line: the label ties the guest's interrupt to the irqfd of the same number.
+ */
+static void put_doorbells(struct fdt_tree *tree, const struct bus *bus)
+{
+	tree_begin(tree, "vdevices");
+	tree_string(tree, "generate", "/hypervisor");
+	for (unsigned int i = 0; i < bus->count; i++) {
+		uint32_t spi = bus->devices[i]->irq.spi;
+		char path[64];
+
+		snprintf(path, sizeof(path), "/hypervisor/bell-%x", spi);
+		tree_begin(tree, "bell-%x", spi);
+		tree_string(tree, "vdevice-type", "doorbell");
+		tree_string(tree, "generate", path);
+		tree_u32(tree, "label", spi);
+		tree_flag(tree, "peer-default");
+		tree_flag(tree, "source-can-clear");
+		tree_spi(tree, spi);
+		tree_end(tree);
+	}
+	tree_end(tree);
+}
+
+static void put_vm_config(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	char name[IMAGE_NAME_MAX + 1], gic[64];
+
+	snprintf(name, sizeof(name), "%s", config->name);
+	snprintf(gic, sizeof(gic), "/interrupt-controller@%llx", FDT_GICD_BASE);
+	tree_begin(tree, "gunyah-vm-config");
+	tree_string(tree, "image-name", name);
+	tree_string(tree, "os-type", "linux");
+	tree_begin(tree, "memory");
+	two_cells(tree);
+	tree_u64(tree, "base-address", config->ram_base.v);
+	tree_u64(tree, "size-max", config->ram_size);
+	tree_end(tree);
+	tree_begin(tree, "interrupts");
+	tree_string(tree, "config", gic);
+	tree_end(tree);
+	tree_begin(tree, "vcpus");
+	tree_string(tree, "affinity", "proxy");
+	tree_end(tree);
+	put_doorbells(tree, config->bus);
+	tree_end(tree);
+}
+
+static void put_root(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	tree_begin(tree, "%s", "");
+	two_cells(tree);
+	tree_string(tree, "compatible", "linux,dummy-virt");
+	tree_u32(tree, "interrupt-parent", GIC_PHANDLE);
+	put_chosen(tree, config);
+	put_memory(tree, config);
+	put_cpus(tree, config);
+	put_gic(tree, config);
+	put_timer(tree);
+	for (unsigned int i = 0; i < config->bus->count; i++) {
+		const struct mmio_device *dev = config->bus->devices[i];
+
+		dev->ops->describe(dev, tree);
+	}
+	put_vm_config(tree, config);
+	tree_end(tree);
+}
+
+int fdt_build(const struct fdt_config *config, void *blob, size_t size, size_t *length,
+	      struct error *err)
+{
+	struct fdt_tree tree = { .blob = blob };
+
+	assert(config->vcpus > 0 && size <= INT32_MAX);
+	memset(blob, 0, size);
+	keep(&tree, fdt_create(blob, (int)size));
+	keep(&tree, fdt_finish_reservemap(blob));
+	if (!tree.error)
+		put_root(&tree, config);
+	keep(&tree, tree.error ? tree.error : fdt_finish(blob));
+	if (tree.error == -FDT_ERR_NOSPACE)
+		return error_raise(err, ERROR_INVALID_ARGUMENT,
+				   "the device tree is larger than %zu bytes", size);
+	if (tree.error)
+		return error_raise(err, ERROR_INTERNAL, "device tree: %s",
+				   fdt_strerror(tree.error));
+	*length = fdt_totalsize(blob);
+	return 0;
+}

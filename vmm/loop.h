@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The device thread's loop: file descriptors that become readable, and who is told.
+ */
+#ifndef CROFT_VMM_LOOP_H
+#define CROFT_VMM_LOOP_H
+
+#include "vmm/base.h"
+
+/* One watched descriptor. Belongs to whoever adds it, and must outlive the loop. */
+struct loop_source {
+	int fd; /* an eventfd or timerfd, non-blocking: it is read before ready() is called */
+	void (*ready)(struct loop_source *source);
+};
+
+struct loop {
+	int epoll_fd;
+	int quit_fd;
+};
+
+#define LOOP_NONE ((struct loop){ .epoll_fd = -1, .quit_fd = -1 })
+
+int loop_init(struct loop *loop, struct error *err);
+void loop_free(struct loop *loop);
+
+/* Before loop_run(). */
+int loop_add(struct loop *loop, struct loop_source *source, struct error *err);
+
+/*
+ * Calls ready() on this thread until loop_quit(); what was signalled before that is still handled.
+ */
+void loop_run(struct loop *loop);
+
+/* Any thread; also before loop_run(). */
+void loop_quit(struct loop *loop);
+
+/* A non-blocking eventfd with close-on-exec; an fd, or -errno. */
+int eventfd_new(void);
+/* Cannot block: a counter that is full says what one more would say. */
+void eventfd_signal(int fd);
+/* Whether it had been signalled; takes that back. */
+bool eventfd_take(int fd);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtio 1.2 transport over MMIO (section 4.2), and what a device gives it.
+ */
+#ifndef CROFT_VMM_VIRTIO_MMIO_H
+#define CROFT_VMM_VIRTIO_MMIO_H
+
+#include <pthread.h>
+
+#include "vmm/bus.h"
+#include "vmm/loop.h"
+#include "vmm/virtqueue.h"
+
+#define VIRTIO_MMIO_SIZE 0x200ull
+#define VIRTIO_MMIO_QUEUE_NOTIFY 0x50ull
+#define VIRTIO_QUEUES_MAX 2u
+
+#define VIRTIO_F_INDIRECT_DESC (1ull << 28)
+#define VIRTIO_F_EVENT_IDX (1ull << 29)
+#define VIRTIO_F_VERSION_1 (1ull << 32)
+
+struct virtio_mmio;
+
+/* A kind of device. The functions are called with the device locked. */
+struct virtio_ops {
+	const char *name;
+	uint32_t id; /* of the device type, virtio 1.2, section 5 */
+	unsigned int queues;
+	/*
+	 * Config space: off + n is at most 0x100; what lies beyond the device's fields reads as 0.
+	 */
+	void (*read_config)(struct virtio_mmio *dev, uint64_t off, void *to, size_t n);
+	void (*write_config)(struct virtio_mmio *dev, uint64_t off, const void *from, size_t n);
+	/*
+	 * On the device thread; the driver is up and the queue ready. 0 when the queue was left
+	 * listening, 1 to be called again soon (so that one queue cannot keep the thread), -EPROTO
+	 * when the device needs a reset.
+	 */
+	int (*handle)(struct virtio_mmio *dev, unsigned int queue);
+	/* The driver starts over: forget what it said. */
+	void (*reset)(struct virtio_mmio *dev);
+};
+
+struct virtio_queue {
+	struct virtqueue ring;
+	struct loop_source notified;
+	struct virtio_mmio *dev;
+};
+
+/* First member of a device's own structure. */
+struct virtio_mmio {
+	struct mmio_device mmio;
+	const struct virtio_ops *ops;
+	pthread_mutex_t lock; /* all below but interrupt_status */
+	uint64_t features;    /* offered */
+	uint64_t driver_features;
+	bool driver_wants_more; /* beyond the 64 that there are */
+	uint32_t device_features_sel, driver_features_sel, queue_sel;
+	uint32_t status;
+	uint32_t config_generation;
+	uint32_t interrupt_status; /* atomic: the guest's handler must not wait for I/O */
+	uint64_t resets_needed;	   /* times that a guest broke the rules */
+	struct virtq_chain chain;  /* of virtio_serve(); large, so not on the stack */
+	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
+};
+
+/* Where the device lies and which line it has. */
+struct virtio_slot {
+	gpa_t base;
+	uint32_t spi;
+};
+
+/*
+ * dev is zeroed memory; features beyond the transport's own are in `features`. On failure
+ * virtio_mmio_free() is still due. The queues' eventfds are to be watched (loop_add) and bound to
+ * QueueNotify (ioeventfd) by the caller.
+ */
+int virtio_mmio_init(struct virtio_mmio *dev, const struct virtio_ops *ops, const struct mem *mem,
+		     struct virtio_slot slot, struct error *err);
+void virtio_mmio_free(struct virtio_mmio *dev);
+
+/* Tells the driver of pushed requests, if it wants to know. Locked. */
+void virtio_interrupt(struct virtio_mmio *dev, unsigned int queue);
+
+/*
+ * What most handle() are: passes up to a ring's worth of requests to `request`, which returns how
+ * many bytes it wrote into the in part or -EPROTO, and gives each back at once. Returns what
+ * handle() returns. Locked.
+ */
+typedef int64_t virtio_request_fn(struct virtio_mmio *dev, struct virtq_chain *chain);
+int virtio_serve(struct virtio_mmio *dev, unsigned int queue, virtio_request_fn *request);
+
+/* Whether the driver is up and this queue may be used. Locked. */
+bool virtio_queue_live(const struct virtio_mmio *dev, unsigned int queue);
+
+/* Has handle() called for this queue. Any thread. */
+void virtio_poke(struct virtio_mmio *dev, unsigned int queue);
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The library's door: checks what comes in, and leaves the work to the machine's parts. */
+#include "vmm/vmm.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "vmm/vm.h"
+
+static const struct backend_ops *backend_of(enum vmm_backend backend)
+{
+	return backend == VMM_BACKEND_FAKE ? &backend_fake : &backend_gunyah;
+}
+
+/* --- The host --- */
+
+static int memory_available(uint64_t *bytes, struct error *err)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	uint64_t kib;
+
+	if (!f)
+		return error_raise_errno(err, ERROR_INTERNAL, errno, "open /proc/meminfo");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) {
+			*bytes = kib << 10;
+			return 0;
+		}
+	return error_raise(err, ERROR_INTERNAL, "/proc/meminfo has no MemAvailable");
+}
+
+int vmm_host_probe(enum vmm_backend backend, struct vmm_host *host, struct error *err)
+{
+	const struct backend_ops *ops = backend_of(backend);
+	struct vmm_host h = { .backend = ops->name };
+	int r;
+
+	r = memory_available(&h.memory_available, err);
+	if (r == 0)
+		r = ops->probe(&h, err);
+	if (r == 0)
+		*host = h;
+	return r;
+}
+
+/* --- The configuration --- */
+
+static int check_memory(const struct vmm_config *config, struct error *err)
+{
+	uint64_t available;
+	int r;
+
+	if (config->memory < VMM_MEMORY_MIN)
+		return error_raise_field(err, "/spec/memory",
+					 "memory is %llu bytes, at least %llu are needed",
+					 (unsigned long long)config->memory, VMM_MEMORY_MIN);
+	if (config->memory % VMM_MEMORY_ALIGN != 0)
+		return error_raise_field(err, "/spec/memory",
+					 "memory is %llu bytes, which is not a multiple of %llu",
+					 (unsigned long long)config->memory, VMM_MEMORY_ALIGN);
+	r = memory_available(&available, err);
+	if (r < 0)
+		return r;
+	if (config->memory > available) {
+		r = error_raise(err, ERROR_RESOURCE_EXHAUSTED,
+				"memory is %llu MiB, the host has %llu MiB available",
+				(unsigned long long)(config->memory >> 20),
+				(unsigned long long)(available >> 20));
+		if (err)
+			snprintf(err->field, sizeof(err->field), "/spec/memory");
+	}
+	return r;
+}
+
+static int check(const struct vmm_config *config, struct error *err)
+{
+	if (!config->name || !config->name[0])
+		return error_raise_field(err, "/name", "a VM needs a name");
+	if (config->vcpus < 1 || config->vcpus > VMM_VCPUS_MAX)
+		return error_raise_field(err, "/spec/vcpus", "%u vCPUs, 1 to %u are possible",
+					 config->vcpus, VMM_VCPUS_MAX);
+	if (config->cmdline && strlen(config->cmdline) >= VMM_CMDLINE_MAX)
+		return error_raise_field(err, "/spec/cmdline",
+					 "the command line has %zu bytes, %u is the limit",
+					 strlen(config->cmdline), VMM_CMDLINE_MAX - 1);
+	if (config->disk_count > VMM_DISKS_MAX)
+		return error_raise_field(err, "/spec/disks", "%u disks, %u is the limit",
+					 config->disk_count, VMM_DISKS_MAX);
+	for (unsigned int i = 0; i < config->disk_count; i++)
+		if (!config->disks[i].name)
+			return error_raise_field(err, "/spec/disks", "disk %u has no name", i);
+	if (config->lend && config->disk_count > 0)
+		return error_raise_field(err, "/spec/disks",
+					 "a VM whose memory is lent can have no disk");
+	if (config->kernel_fd < 0)
+		return error_raise_field(err, "/spec/image", "a VM needs a kernel");
+	return check_memory(config, err);
+}
+
+/* --- Life --- */
+
+int vmm_create(struct vmm **out, const struct vmm_config *config, const struct vmm_events *events,
+	       struct error *err)
+{
+	struct vmm *vm;
+	int r;
+
+	r = check(config, err);
+	if (r < 0)
+		return r;
+	vm = calloc(1, sizeof(*vm));
+	if (!vm)
+		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "create");
+	vm->ops = backend_of(config->backend);
+	vm->events = *events;
+	r = vm_init(vm, config, err);
+	if (r < 0) {
+		vmm_free(vm);
+		return r;
+	}
+	*out = vm;
+	return 0;
+}
+
+int vmm_start(struct vmm *vm, struct error *err)
+{
+	int r;
+
+	if (vm->state != VMM_CREATED)
+		return error_raise(err, ERROR_CONFLICT, "a VM is started once");
+	r = vm->ops->start(vm->backend, err);
+	if (r < 0) {
+		vm->state = VMM_START_FAILED;
+		return error_widen(err, "%s", vm->ops->name);
+	}
+	return vcpu_start_all(vm, err);
+}
+
+void vmm_stop(struct vmm *vm)
+{
+	vcpu_stop_all(vm);
+}
+
+struct vmm *vmm_free(struct vmm *vm)
+{
+	if (!vm)
+		return NULL;
+	vm_free(vm);
+	free(vm);
+	return NULL;
+}
+
+size_t vmm_console_write(struct vmm *vm, const void *bytes, size_t n)
+{
+	return console_type(&vm->console, bytes, n);
+}
+
+void vmm_stats(struct vmm *vm, struct vmm_stats *stats)
+{
+	*stats = (struct vmm_stats){
+		.vcpu_count = vm->vcpu_count,
+		.disk_count = vm->disk_count,
+		.memory_configured = vm->mem.size,
+		.memory_resident = mem_resident(&vm->mem),
+		.console_bytes = __atomic_load_n(&vm->console.out_bytes, __ATOMIC_RELAXED),
+	};
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vcpu_stats(&vm->vcpus[i], &stats->vcpus[i]);
+	for (unsigned int i = 0; i < vm->disk_count; i++)
+		virtio_blk_stats(vm->disks[i], &stats->disks[i]);
+}
