@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "agent/transcode_text.h"
+
 /* Numbers of https://grpc.github.io/grpc/core/md_doc_statuscodes.html. */
 enum grpc_number {
 	GRPC_NUMBER_OK = 0,
@@ -84,6 +86,13 @@ const char *fault_title(unsigned int http)
 	return "Error";
 }
 
+void fault_detail(char *out, size_t size, const struct error *error)
+{
+	snprintf(out, size, "%s%s%s", error->field, error->field[0] ? ": " : "", error->message);
+	/* It may quote bytes of a request, cut within a character; a protobuf string must be UTF-8. */
+	text_make_utf8(out);
+}
+
 static Croft__V1__FieldError *field_error(const struct error *error)
 {
 	Croft__V1__FieldError *f = malloc(sizeof(*f));
@@ -91,8 +100,8 @@ static Croft__V1__FieldError *field_error(const struct error *error)
 	if (!f)
 		return NULL;
 	croft__v1__field_error__init(f);
-	f->field = strdup(error->field);
-	f->message = strdup(error->message);
+	f->field = text_utf8_copy(error->field);
+	f->message = text_utf8_copy(error->message);
 	if (f->field && f->message)
 		return f;
 	croft__v1__field_error__free_unpacked(f, NULL);
@@ -103,6 +112,7 @@ Croft__V1__Problem *fault_problem(const struct error *error, unsigned int http)
 {
 	const struct fault *fault = fault_of(error->code);
 	Croft__V1__Problem *p = malloc(sizeof(*p));
+	char detail[FAULT_DETAIL_MAX];
 
 	if (!p)
 		return NULL;
@@ -111,7 +121,8 @@ Croft__V1__Problem *fault_problem(const struct error *error, unsigned int http)
 	p->retryable = fault->retryable && !http;
 	p->type = strdup("about:blank");
 	p->title = strdup(fault_title(p->status));
-	p->detail = strdup(error->message);
+	fault_detail(detail, sizeof(detail), error);
+	p->detail = strdup(detail);
 	p->code = strdup(error_code_name(error->code));
 	if (error->field[0]) {
 		p->field_errors = malloc(sizeof(*p->field_errors));

@@ -20,6 +20,10 @@ const struct fault *fault_of(enum error_code code);
 /* The reason phrase of an HTTP status that this table or a transport uses; "Error" for another. Static. */
 const char *fault_title(unsigned int http);
 
+/* What an error says to people: its message, with the field at fault before it. Cut to `size`. */
+void fault_detail(char *out, size_t size, const struct error *error);
+#define FAULT_DETAIL_MAX (ERROR_FIELD_MAX + ERROR_MESSAGE_MAX + 2)
+
 /*
  * The error as a Problem, whose status is that of the table, or `http` when that is not 0 (a transport's own: 405,
  * 413; it is not retryable).

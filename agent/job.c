@@ -21,7 +21,6 @@ static void ended(struct service *service, struct message *message)
 	struct job *job = CONTAINER_OF(message, struct job, ended);
 
 	pthread_join(job->thread, NULL);
-	pthread_mutex_destroy(&job->lock);
 	service->jobs--;
 	job->finish(service, job);
 }
@@ -33,12 +32,9 @@ int job_start(struct service *service, struct job *job, const char *thread_name,
 
 	job->service = service;
 	job->ended = (struct message){ .handle = ended };
-	pthread_mutex_init(&job->lock, NULL);
 	r = pthread_create(&job->thread, NULL, run, job);
-	if (r != 0) {
-		pthread_mutex_destroy(&job->lock);
+	if (r != 0)
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, r, "start a thread");
-	}
 	service->jobs++;
 	snprintf(name, sizeof(name), "%.15s", thread_name);
 	pthread_setname_np(job->thread, name);
@@ -49,18 +45,18 @@ void job_step(struct job *job, const char *fmt, ...)
 {
 	va_list ap;
 
-	pthread_mutex_lock(&job->lock);
+	pthread_mutex_lock(&job->service->lock);
 	va_start(ap, fmt);
 	vsnprintf(job->step, sizeof(job->step), fmt, ap);
 	va_end(ap);
-	pthread_mutex_unlock(&job->lock);
+	pthread_mutex_unlock(&job->service->lock);
 }
 
 void job_step_read(struct job *job, char *out, size_t size)
 {
-	pthread_mutex_lock(&job->lock);
+	pthread_mutex_lock(&job->service->lock);
 	snprintf(out, size, "%s", job->step);
-	pthread_mutex_unlock(&job->lock);
+	pthread_mutex_unlock(&job->service->lock);
 }
 
 int job_check(struct job *job, struct error *err)

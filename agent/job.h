@@ -33,8 +33,7 @@ struct job {
 	pthread_t thread;
 	atomic_bool cancel;			/* any thread may set it */
 	_Atomic uint64_t done_bytes, total_bytes;	/* progress, for the operation */
-	pthread_mutex_t lock;
-	char step[96];				/* under lock: what it does now */
+	char step[96];				/* under the service's lock: what it does now */
 	struct message ended;
 };
 

@@ -112,9 +112,10 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 	size_t n;
 
 	(void)pos;
-	if (!r->call->reply || r->gone)
-		return r->rest->closing ? MHD_CONTENT_READER_END_OF_STREAM
-					: MHD_CONTENT_READER_END_WITH_ERROR;
+	if (r->gone || r->rest->closing)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (!r->call->reply)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
 	reply = read_reply(r);
 	n = reply->data.len - r->stream.sent;
 	if (n > max)

@@ -130,11 +130,10 @@ enum MHD_Result request_data(struct request *r, const char *data, size_t *size)
 /* --- Parameters --- */
 
 /* true, false, and nothing at all, which is true as in "?follow". */
-static int parse_flag(struct request *r, const char *key, const char *value, bool *out)
+static int parse_flag(struct request *r, const char *value, bool *out)
 {
 	if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
-		return error_raise(&r->error, ERROR_INVALID_ARGUMENT,
-				   "query parameter %s: must be true or false", key);
+		return error_raise(&r->error, ERROR_INVALID_ARGUMENT, "must be true or false");
 	*out = !value || value[0] == 't';
 	return 0;
 }
@@ -147,7 +146,7 @@ static int parse_wait(struct request *r, const char *value)
 	    wait.seconds > REST_WAIT_MAX_SECONDS ||
 	    (wait.seconds == REST_WAIT_MAX_SECONDS && wait.nanos))
 		return error_raise_field(&r->error, "/wait",
-					 "wait: must be a duration from 0s to %ds, such as \"30s\"",
+					 "must be a duration from 0s to %ds, such as \"30s\"",
 					 REST_WAIT_MAX_SECONDS);
 	r->wait = value;
 	return 0;
@@ -159,7 +158,7 @@ static int take_own_parameter(struct request *r, const char *key, const char *va
 
 	if (strcmp(key, "wait") == 0)
 		return parse_wait(r, value);
-	rc = parse_flag(r, key, value, strcmp(key, "follow") == 0 ? &r->follow : &r->verbose);
+	rc = parse_flag(r, value, strcmp(key, "follow") == 0 ? &r->follow : &r->verbose);
 	if (rc)
 		snprintf(r->error.field, sizeof(r->error.field), "/%s", key);
 	return rc;
@@ -180,7 +179,7 @@ static enum MHD_Result take_parameter(void *cls, enum MHD_ValueKind kind, const 
 	if (route_list_has(route->own, key, &target, &n))
 		return take_own_parameter(r, key, value) ? MHD_NO : MHD_YES;
 	if (!route_list_has(route->query, key, &target, &n) || n >= sizeof(field)) {
-		error_raise_field(&r->error, pointer, "unknown query parameter %.64s", key);
+		error_raise_field(&r->error, pointer, "unknown query parameter");
 		return MHD_NO;
 	}
 	memcpy(field, target, n);
@@ -249,7 +248,7 @@ static int merge_request(struct request *r, ProtobufCMessage *body)
 
 	if (name && name[0] && strcmp(name, r->match.name) != 0) {
 		message_free(body);
-		return error_raise_field(&r->error, "/name", "name: is not the one in the path");
+		return error_raise_field(&r->error, "/name", "is not the name in the path");
 	}
 	message_free(r->call->request);
 	r->call->request = body;

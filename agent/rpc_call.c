@@ -111,7 +111,8 @@ static void answer_message(struct rpc_call *c, const ProtobufCMessage *message)
 
 static void answer_error(struct rpc_call *c, const struct error *error)
 {
-	grpc_slice text = grpc_slice_from_copied_string(error->message);
+	char detail[FAULT_DETAIL_MAX];
+	grpc_slice text;
 	grpc_metadata details = {
 		.key = grpc_slice_from_static_string("grpc-status-details-bin"),
 		.value = rpc_status_details(error),
@@ -127,6 +128,8 @@ static void answer_error(struct rpc_call *c, const struct error *error)
 		  } },
 	};
 
+	fault_detail(detail, sizeof(detail), error);
+	text = grpc_slice_from_copied_string(detail);
 	start(c, &c->on_sent, sent, ops, ARRAY_SIZE(ops));
 	grpc_slice_unref(details.value);
 	grpc_slice_unref(text);

@@ -49,31 +49,28 @@ static size_t bytes_size(size_t size)
 
 grpc_slice rpc_status_details(const struct error *error)
 {
-	size_t code = (size_t)fault_of(error->code)->grpc, message = strlen(error->message);
-	size_t url = strlen(PROBLEM_URL), value, any;
 	Croft__V1__Problem *problem = fault_problem(error, 0);
-	_cleanup_free_ uint8_t *packed = NULL;
+	size_t code, message, url = strlen(PROBLEM_URL), value, any;
 	grpc_slice slice;
 	uint8_t *p;
 
-	value = problem ? croft__v1__problem__get_packed_size(problem) : 0;
-	packed = malloc(value + 1);
-	if (!problem || !packed) {
-		croft__v1__problem__free_unpacked(problem, NULL);
+	if (!problem)
 		return grpc_empty_slice();
-	}
-	croft__v1__problem__pack(problem, packed);
-	croft__v1__problem__free_unpacked(problem, NULL);
-
+	code = (size_t)fault_of(error->code)->grpc;
+	message = strlen(problem->detail);
+	value = croft__v1__problem__get_packed_size(problem);
 	any = bytes_size(url) + bytes_size(value);
 	slice = grpc_slice_malloc(1 + varint_size(code) + bytes_size(message) + bytes_size(any));
 	p = GRPC_SLICE_START_PTR(slice);
 	*p++ = STATUS_CODE;
 	p = put_varint(p, code);
-	p = put_bytes(p, STATUS_MESSAGE, error->message, message);
+	p = put_bytes(p, STATUS_MESSAGE, problem->detail, message);
 	*p++ = STATUS_DETAILS;
 	p = put_varint(p, any);
 	p = put_bytes(p, ANY_TYPE_URL, PROBLEM_URL, url);
-	put_bytes(p, ANY_VALUE, packed, value);
+	*p++ = ANY_VALUE;
+	p = put_varint(p, value);
+	croft__v1__problem__pack(problem, p);
+	croft__v1__problem__free_unpacked(problem, NULL);
 	return slice;
 }

@@ -22,8 +22,7 @@ static int read_message(struct reader *r, ProtobufCMessage *message, json_t *jso
 
 static int refuse(struct reader *r, const char *what)
 {
-	return error_raise_field(r->err, r->at.text, "%s: %s", r->at.len ? r->at.text : "body",
-				 what);
+	return error_raise_field(r->err, r->at.text, "%s%s", r->at.len ? "" : "the body ", what);
 }
 
 static int no_memory(struct error *err)
@@ -42,8 +41,8 @@ static int read_integer(struct reader *r, json_t *json, int64_t min, int64_t max
 	value = json_integer_value(json);
 	if (value < min || value > max)
 		return error_raise_field(r->err, r->at.text,
-					 "%s: %" PRId64 " is not between %" PRId64 " and %" PRId64,
-					 r->at.text, (int64_t)value, min, max);
+					 "%" PRId64 " is not between %" PRId64 " and %" PRId64,
+					 (int64_t)value, min, max);
 	*out = value;
 	return 0;
 }
@@ -93,8 +92,7 @@ static int read_enum(struct reader *r, const ProtobufCEnumDescriptor *type, cons
 	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value_by_name(type, name);
 
 	if (!value)
-		return error_raise_field(r->err, r->at.text, "%s: unknown value \"%.64s\"",
-					 r->at.text, name);
+		return error_raise_field(r->err, r->at.text, "unknown value \"%.64s\"", name);
 	*out = value->value;
 	return 0;
 }
@@ -296,11 +294,9 @@ static int refuse_text(const char *text, size_t size, const json_error_t *e, str
 	if (json_error_code(e) == json_error_out_of_memory)
 		return no_memory(err);
 	if (json_error_code(e) == json_error_duplicate_key)
-		return error_raise_field(err, scan.pointer.text, "%s: this key was there before",
-					 scan.pointer.text);
+		return error_raise_field(err, scan.pointer.text, "this key was there before");
 	if (json_error_code(e) == json_error_numeric_overflow)
-		return error_raise_field(err, scan.pointer.text, "%s: the number is too large",
-					 scan.pointer.text);
+		return error_raise_field(err, scan.pointer.text, "the number is too large");
 	return error_raise_field(err, scan.pointer.text, "not valid JSON: line %d, column %d: %s",
 				 e->line, e->column, e->text);
 }

@@ -137,7 +137,7 @@ static int check_value(const ProtobufCFieldDescriptor *field, const void *value,
 		return check_message(p, at, err);
 	if (text_is_utf8(p, strlen(p)))
 		return 0;
-	return error_raise_field(err, at->text, "%s: is not UTF-8", at->text);
+	return error_raise_field(err, at->text, "is not UTF-8");
 }
 
 static int check_field(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field,

@@ -16,31 +16,10 @@
 
 static json_t *print_message(const ProtobufCMessage *message);
 
-/*
- * A copy with '?' for each byte that is not UTF-8: strings that came from a file, a guest or another library may be
- * anything.
- */
-static char *clean_copy(const char *text)
-{
-	size_t n = strlen(text);
-	char *copy = malloc(n + 1);
-
-	if (!copy)
-		return NULL;
-	memcpy(copy, text, n + 1);
-	for (size_t i = 0, len; i < n; i += len) {
-		len = text_utf8_length(copy + i, n - i);
-		if (!len) {
-			copy[i] = '?';
-			len = 1;
-		}
-	}
-	return copy;
-}
-
+/* Strings that came from a file, a guest or another library may be anything. */
 static json_t *print_string(const char *text)
 {
-	_cleanup_free_ char *copy = clean_copy(text);
+	_cleanup_free_ char *copy = text_utf8_copy(text);
 
 	return copy ? json_string_nocheck(copy) : NULL;
 }
@@ -150,7 +129,7 @@ static json_t *print_map(const ProtobufCFieldDescriptor *field, const ProtobufCM
 			*(ProtobufCMessage *const *)element(field, message, i);
 		const ProtobufCFieldDescriptor *fields = entry->descriptor->fields;
 		_cleanup_free_ char *key =
-			clean_copy(*(char *const *)((const char *)entry + fields[0].offset));
+			text_utf8_copy(*(char *const *)((const char *)entry + fields[0].offset));
 		json_t *value = print_value(&fields[1], (const char *)entry + fields[1].offset);
 
 		/* json_object_set_new() refuses NULL as key and as value, and frees the value when it fails. */

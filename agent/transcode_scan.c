@@ -39,6 +39,28 @@ bool text_is_utf8(const char *text, size_t size)
 	return true;
 }
 
+void text_make_utf8(char *text)
+{
+	size_t size = strlen(text);
+
+	for (size_t i = 0, n; i < size; i += n) {
+		n = text_utf8_length(text + i, size - i);
+		if (!n) {
+			text[i] = '?';
+			n = 1;
+		}
+	}
+}
+
+char *text_utf8_copy(const char *text)
+{
+	char *copy = strdup(text);
+
+	if (copy)
+		text_make_utf8(copy);
+	return copy;
+}
+
 static void pointer_put(struct pointer *pointer, const char *text, size_t size)
 {
 	size_t room = sizeof(pointer->text) - 1 - pointer->len;

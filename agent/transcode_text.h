@@ -33,6 +33,9 @@ char *text_print_base64(const uint8_t *data, size_t size);
 /* Length in bytes of the UTF-8 character at `text`, 1 to 4; 0 when it is not one. */
 size_t text_utf8_length(const char *text, size_t size);
 bool text_is_utf8(const char *text, size_t size);
+/* Puts '?' for each byte that is not UTF-8; in place, or in a copy, which is NULL when memory is out. */
+void text_make_utf8(char *text);
+char *text_utf8_copy(const char *text);
 
 /* A JSON pointer (RFC 6901) that grows and shrinks during a walk; one that gets too long is cut. */
 struct pointer {

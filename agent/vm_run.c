@@ -238,8 +238,9 @@ static int start(struct vm_run *run, struct error *err)
 	service_tell(job->service, &run->made);
 	job_step(job, "creating the VM");
 	r = create(run, &vmm, err);
-	if (r == 0)
-		r = job_check(job, err);
+	/* Who has cancelled wants to hear of that, and not of an error that came of it or after it. */
+	if (job_check(job, err) < 0)
+		return -ECANCELED;
 	if (r < 0)
 		return r;
 	job_step(job, "starting the vCPUs");

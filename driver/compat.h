@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The differences between the kernel versions that the driver builds for; no other file looks at the version.
+ * The differences between the kernel versions that the driver builds for; no other file looks at
+ * the version.
  */
 #ifndef GH_COMPAT_H
 #define GH_COMPAT_H
@@ -23,7 +24,9 @@ static inline void gh_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
-/* guard() for a mutex that was taken already, interruptibly: gives it back at the end of the scope. */
+/*
+ * guard() for a mutex that was taken already, interruptibly: gives it back at the end of the scope.
+ */
 DEFINE_GUARD(gh_locked, struct mutex *, lockdep_assert_held(_T), mutex_unlock(_T))
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VM functions: from the two forms of the ioctls to the function's type, its checked argument, and its life in the VM.
+ * VM functions: from the two forms of the ioctls to the function's type, its checked argument, and
+ * its life in the VM.
  *
  * Locking: vm->lock is held by every caller.
  */

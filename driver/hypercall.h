@@ -2,7 +2,8 @@
 /*
  * The hypercalls that the driver makes, as functions: SMCCC fast calls over HVC.
  *
- * Written here and not with the kernel's SMCCC helpers because those return four registers and VCPU_RUN answers in five.
+ * Written here and not with the kernel's SMCCC helpers because those return four registers and
+ * VCPU_RUN answers in five.
  */
 #ifndef GH_HYPERCALL_H
 #define GH_HYPERCALL_H
@@ -29,9 +30,11 @@ static inline void gh_hvc(struct gh_regs *regs)
 	register u64 x7 asm("x7") = regs->x[7];
 
 	asm volatile("hvc #0"
-		     : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3), "+r"(x4), "+r"(x5), "+r"(x6), "+r"(x7)
+		     : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3), "+r"(x4), "+r"(x5), "+r"(x6),
+		       "+r"(x7)
 		     :
-		     : "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "memory");
+		     : "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17",
+		       "memory");
 	regs->x[0] = x0;
 	regs->x[1] = x1;
 	regs->x[2] = x2;
@@ -42,7 +45,10 @@ static inline void gh_hvc(struct gh_regs *regs)
 	regs->x[7] = x7;
 }
 
-/* Each function below returns the hypervisor's error, enum gh_error; outputs are written only with GH_ERROR_OK. */
+/*
+ * Each function below returns the hypervisor's error, enum gh_error; outputs are written only with
+ * GH_ERROR_OK.
+ */
 
 static inline s64 gh_hyp_msgq_send(u64 capid, size_t size, const void *buffer, u64 flags)
 {
@@ -76,14 +82,15 @@ static inline s64 gh_hyp_doorbell_send(u64 capid, u64 flags)
 
 static inline s64 gh_hyp_doorbell_mask(u64 capid, u64 enable, u64 ack)
 {
-	struct gh_regs regs = { .x = { GH_SMCCC_HYPERCALL(GH_CALL_DOORBELL_MASK), capid, enable, ack } };
+	struct gh_regs regs = { .x = { GH_SMCCC_HYPERCALL(GH_CALL_DOORBELL_MASK), capid, enable,
+				       ack } };
 
 	gh_hvc(&regs);
 	return (s64)regs.x[0];
 }
 
 struct gh_vcpu_result {
-	u64 state;			/* enum gh_vcpu_state */
+	u64 state; /* enum gh_vcpu_state */
 	u64 data[3];
 };
 

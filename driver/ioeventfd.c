@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ioeventfd: a guest's write to a registered address signals an eventfd and never reaches user space.
+ * ioeventfd: a guest's write to a registered address signals an eventfd and never reaches user
+ * space.
  *
- * The handlers of a VM are one sorted array, replaced as a whole when one comes or goes. Locking: replaced with vm->lock
- * held; running vCPUs read it under RCU, so that they take no lock.
+ * The handlers of a VM are one sorted array, replaced as a whole when one comes or goes. Locking:
+ * replaced with vm->lock held; running vCPUs read it under RCU, so that they take no lock.
  */
 #include <linux/overflow.h>
 
@@ -11,12 +12,12 @@
 #include "vm.h"
 
 /* Far more than a VM can have virtqueues; keeps what one VM can make the kernel hold bounded. */
-#define GH_IO_HANDLERS_MAX	1024
+#define GH_IO_HANDLERS_MAX 1024
 
 struct gh_io_handler {
 	u64 addr;
-	u32 len;			/* 0: any */
-	bool match;			/* `data` must be equal */
+	u32 len;    /* 0: any */
+	bool match; /* `data` must be equal */
 	u64 data;
 	struct eventfd_ctx *ctx;
 	const struct gh_function *owner;
@@ -25,7 +26,7 @@ struct gh_io_handler {
 struct gh_io_table {
 	struct rcu_head rcu;
 	u32 count;
-	struct gh_io_handler handlers[];	/* by address */
+	struct gh_io_handler handlers[]; /* by address */
 };
 
 /* The first handler at `addr` or above. */
@@ -109,7 +110,8 @@ static int gh_io_add(struct gh_vm *vm, const struct gh_io_handler *handler)
 	table->count = count + 1;
 	if (old) {
 		memcpy(table->handlers, old->handlers, at * sizeof(*handler));
-		memcpy(table->handlers + at + 1, old->handlers + at, (count - at) * sizeof(*handler));
+		memcpy(table->handlers + at + 1, old->handlers + at,
+		       (count - at) * sizeof(*handler));
 	}
 	table->handlers[at] = *handler;
 	gh_io_replace(vm, table);

@@ -2,8 +2,9 @@
 /*
  * irqfd: each write to an eventfd rings a doorbell of the guest, from the writer's context.
  *
- * Locking: bind, unbind, populate and unpopulate run with vm->lock held. The wake function runs under the lock of the
- * eventfd's wait queue, which also protects capid and pending: populate takes it, and unbind removes the entry first.
+ * Locking: bind, unbind, populate and unpopulate run with vm->lock held. The wake function runs
+ * under the lock of the eventfd's wait queue, which also protects capid and pending: populate takes
+ * it, and unbind removes the entry first.
  */
 #include <linux/file.h>
 #include <linux/poll.h>
@@ -14,17 +15,17 @@
 #include "vm.h"
 
 /* The bit that is rung; a level doorbell shows this bit and takes it back by itself. */
-#define GH_IRQFD_BIT	1ull
+#define GH_IRQFD_BIT 1ull
 
 struct gh_irqfd {
 	struct gh_ticket ticket;
 	struct eventfd_ctx *ctx;
-	wait_queue_head_t *queue;	/* the eventfd's */
+	wait_queue_head_t *queue; /* the eventfd's */
 	wait_queue_entry_t entry;
 	poll_table table;
 	bool level;
-	bool pending;			/* signalled while there was no doorbell */
-	u64 capid;			/* GH_CAPID_INVALID without a doorbell */
+	bool pending; /* signalled while there was no doorbell */
+	u64 capid;    /* GH_CAPID_INVALID without a doorbell */
 };
 
 static void gh_irqfd_ring(struct gh_irqfd *irqfd)
@@ -68,7 +69,7 @@ static bool gh_irqfd_populate(struct gh_ticket *ticket, struct gh_resource *reso
 	if (irqfd->level) {
 		error = gh_hyp_doorbell_mask(resource->capid, GH_IRQFD_BIT, GH_IRQFD_BIT);
 		if (error)
-			pr_warn("gunyah: irqfd %u: cannot be level: error %lld; does the device tree say source-can-clear?\n",
+			pr_warn("gunyah: irqfd %u: not level: error %lld; no source-can-clear?\n",
 				ticket->label, error);
 	}
 	guard(spinlock_irqsave)(&irqfd->queue->lock);

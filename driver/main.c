@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The Gunyah driver's module: identifies the hypervisor, binds to the resource manager's node, offers /dev/gunyah.
+ * The Gunyah driver's module: identifies the hypervisor, binds to the resource manager's node,
+ * offers /dev/gunyah.
  *
- * Locking: gh_rm is written at probe and removal only. No file can be open across a removal: an open file holds the
- * module, and unbinding by hand is switched off.
+ * Locking: gh_rm is written at probe and removal only. No file can be open across a removal: an
+ * open file holds the module, and unbinding by hand is switched off.
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
@@ -51,8 +52,8 @@ static int gh_identify(struct device *dev)
 	for (i = 0; i < 4; i++)
 		uid[i] = lower_32_bits(regs.x[i]);
 	if (!gh_uid_known(uid))
-		return dev_err_probe(dev, -ENODEV, "unknown hypervisor %08x-%08x-%08x-%08x\n", uid[0],
-				     uid[1], uid[2], uid[3]);
+		return dev_err_probe(dev, -ENODEV, "unknown hypervisor %08x-%08x-%08x-%08x\n",
+				     uid[0], uid[1], uid[2], uid[3]);
 
 	regs = (struct gh_regs){ .x = { GH_SMCCC_HYPERCALL(GH_CALL_IDENTIFY) } };
 	gh_hvc(&regs);
@@ -153,7 +154,10 @@ static struct miscdevice gh_misc = {
 static void gh_remove(void *data)
 {
 	misc_deregister(&gh_misc);
-	/* While the interrupts are still there: what runs now, and the teardown that a start may end in. */
+	/*
+	 * While the interrupts are still there: what runs now, and the teardown that a start may
+	 * end in.
+	 */
 	flush_workqueue(gh_rm->wq);
 	flush_workqueue(gh_rm->wq);
 	gh_rm = NULL;
@@ -184,10 +188,8 @@ static int gh_probe(struct platform_device *pdev)
 	return devm_add_action_or_reset(dev, gh_remove, NULL);
 }
 
-static const struct of_device_id gh_of_match[] = {
-	{ .compatible = "gunyah-resource-manager" },
-	{}
-};
+static const struct of_device_id gh_of_match[] = { { .compatible = "gunyah-resource-manager" },
+						   {} };
 MODULE_DEVICE_TABLE(of, gh_of_match);
 
 static struct platform_driver gh_driver = {

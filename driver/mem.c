@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory regions: checks, pinning of the user's pages, and their description as physically contiguous ranges.
+ * Memory regions: checks, pinning of the user's pages, and their description as physically
+ * contiguous ranges.
  *
- * What is kept is proportional to the ranges and not to the pages: pages are pinned a batch at a time, each batch joined
- * to the ranges before it, and unpinned by range.
+ * What is kept is proportional to the ranges and not to the pages: pages are pinned a batch at a
+ * time, each batch joined to the ranges before it, and unpinned by range.
  *
  * Locking: vm->lock is held by every caller.
  */
@@ -15,9 +16,9 @@
 #include "compat.h"
 #include "vm.h"
 
-#define GH_PIN_BATCH	(PAGE_SIZE / sizeof(struct page *))
+#define GH_PIN_BATCH (PAGE_SIZE / sizeof(struct page *))
 
-#define GH_MEM_RIGHTS	(GH_MEM_ALLOW_READ | GH_MEM_ALLOW_WRITE | GH_MEM_ALLOW_EXEC)
+#define GH_MEM_RIGHTS (GH_MEM_ALLOW_READ | GH_MEM_ALLOW_WRITE | GH_MEM_ALLOW_EXEC)
 
 static int gh_region_check(const struct gh_userspace_memory_region *arg)
 {
@@ -52,14 +53,19 @@ struct gh_region *gh_region_find(struct gh_vm *vm, u64 gpa, u64 size)
 	list_for_each_entry(region, &vm->regions, node) {
 		u64 bytes = region->pages << PAGE_SHIFT;
 
-		if (size && gpa >= region->gpa && size <= bytes && gpa - region->gpa <= bytes - size)
+		if (size && gpa >= region->gpa && size <= bytes &&
+		    gpa - region->gpa <= bytes - size)
 			return region;
 	}
 	return NULL;
 }
 
-/* Joins a batch of pinned pages to the ranges; the array grows by doubling. On an error the batch is not in it. */
-static int gh_ranges_add(struct gh_parcel *parcel, size_t *capacity, struct page **pages, long count)
+/*
+ * Joins a batch of pinned pages to the ranges; the array grows by doubling. On an error the batch
+ * is not in it.
+ */
+static int gh_ranges_add(struct gh_parcel *parcel, size_t *capacity, struct page **pages,
+			 long count)
 {
 	size_t needed = parcel->range_count + count;
 	struct gh_mem_range *last;
@@ -67,8 +73,8 @@ static int gh_ranges_add(struct gh_parcel *parcel, size_t *capacity, struct page
 
 	if (needed > *capacity) {
 		size_t larger = max_t(size_t, needed, 2 * *capacity);
-		struct gh_mem_range *ranges = kvmalloc_array(larger, sizeof(*ranges),
-							     GFP_KERNEL_ACCOUNT);
+		struct gh_mem_range *ranges =
+			kvmalloc_array(larger, sizeof(*ranges), GFP_KERNEL_ACCOUNT);
 
 		if (!ranges)
 			return -ENOMEM;
@@ -119,8 +125,9 @@ static int gh_region_pin(struct gh_region *region, u64 addr)
 		count = pin_user_pages_fast(addr, min_t(u64, left, GH_PIN_BATCH), flags, pages);
 		if (count <= 0)
 			return count == -ENOMEM || count == -EINTR ? count : -EFAULT;
-		ret = gh_pages_ours(pages, count) ?
-			gh_ranges_add(&region->parcel, &capacity, pages, count) : -EFAULT;
+		ret = gh_pages_ours(pages, count)
+			      ? gh_ranges_add(&region->parcel, &capacity, pages, count)
+			      : -EFAULT;
 		if (ret) {
 			unpin_user_pages(pages, count);
 			return ret;
@@ -193,7 +200,10 @@ int gh_region_add(struct gh_vm *vm, const struct gh_userspace_memory_region *arg
 	region->parcel.guest_rights = (arg->flags & GH_MEM_ALLOW_READ ? GH_RM_ACL_R : 0) |
 				      (arg->flags & GH_MEM_ALLOW_WRITE ? GH_RM_ACL_W : 0) |
 				      (arg->flags & GH_MEM_ALLOW_EXEC ? GH_RM_ACL_X : 0);
-	/* Lent pages must be the process's own and nobody else's, so a private mapping is copied first. */
+	/*
+	 * Lent pages must be the process's own and nobody else's, so a private mapping is copied
+	 * first.
+	 */
 	region->writable = region->parcel.lend || (arg->flags & GH_MEM_ALLOW_WRITE);
 
 	ret = account_locked_vm(vm->mm, region->pages, true);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The message-queue transport to the resource manager: hypercalls, flow control and the receive thread.
+ * The message-queue transport to the resource manager: hypercalls, flow control and the receive
+ * thread.
  *
- * No lock: one sender at a time (rm.c serialises), one receiver (the interrupt thread). tx_room is a latch between the
- * transmit interrupt and the sender.
+ * No lock: one sender at a time (rm.c serialises), one receiver (the interrupt thread). tx_room is
+ * a latch between the transmit interrupt and the sender.
  */
 #include <linux/interrupt.h>
 #include <linux/of.h>
@@ -13,8 +14,11 @@
 #include "hypercall.h"
 #include "msgq.h"
 
-/* The transmit interrupt is a hint: it was seen not to fire, so a full queue is also tried again by the clock. */
-#define GH_MSGQ_RETRY_MS	5
+/*
+ * The transmit interrupt is a hint: it was seen not to fire, so a full queue is also tried again by
+ * the clock.
+ */
+#define GH_MSGQ_RETRY_MS 5
 
 static irqreturn_t gh_msgq_tx_irq(int irq, void *data)
 {
@@ -38,7 +42,8 @@ static irqreturn_t gh_msgq_rx_thread(int irq, void *data)
 		if (error == GH_ERROR_MSGQ_EMPTY)
 			break;
 		if (error != GH_ERROR_OK) {
-			dev_err_ratelimited(msgq->dev, "message queue: receive: error %lld\n", error);
+			dev_err_ratelimited(msgq->dev, "message queue: receive: error %lld\n",
+					    error);
 			break;
 		}
 		if (size <= GH_RM_MSG_SIZE)
@@ -78,7 +83,8 @@ static int gh_msgq_read_node(struct gh_msgq *msgq, int irq[2])
 
 	if (of_property_read_u64_index(node, "reg", 0, &msgq->tx_capid) ||
 	    of_property_read_u64_index(node, "reg", 1, &msgq->rx_capid))
-		return dev_err_probe(msgq->dev, -ENODEV, "reg: two 64-bit capability ids expected\n");
+		return dev_err_probe(msgq->dev, -ENODEV,
+				     "reg: two 64-bit capability ids expected\n");
 
 	for (i = 0; i < 2; i++) {
 		irq[i] = of_irq_get(node, i);
@@ -104,7 +110,8 @@ int gh_msgq_init(struct gh_msgq *msgq, struct device *dev, gh_msgq_recv_fn recv,
 	if (!msgq->rx_buffer)
 		return -ENOMEM;
 
-	ret = devm_request_irq(dev, irq[0], gh_msgq_tx_irq, IRQF_TRIGGER_RISING, "gunyah-rm-tx", msgq);
+	ret = devm_request_irq(dev, irq[0], gh_msgq_tx_irq, IRQF_TRIGGER_RISING, "gunyah-rm-tx",
+			       msgq);
 	if (ret)
 		return dev_err_probe(dev, ret, "transmit interrupt\n");
 	ret = devm_request_threaded_irq(dev, irq[1], NULL, gh_msgq_rx_thread,

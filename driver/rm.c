@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * RPC with the resource manager: framing, fragments in both directions, replies matched to requests, notifications.
+ * RPC with the resource manager: framing, fragments in both directions, replies matched to
+ * requests, notifications.
  *
- * Locking: call_lock (mutex) is held from the first fragment of a request until its reply or its deadline; the RM works
- * on one request at a time and may drop a second reply, so nothing is lost by sending one at a time. lock (spinlock,
- * inside call_lock) protects the pointer to the waiting call, which the receive thread completes. The receive thread
- * takes neither mutex nor call_lock: notifications come while a request waits.
+ * Locking: call_lock (mutex) is held from the first fragment of a request until its reply or its
+ * deadline; the RM works on one request at a time and may drop a second reply, so nothing is lost
+ * by sending one at a time. lock (spinlock, inside call_lock) protects the pointer to the waiting
+ * call, which the receive thread completes. The receive thread takes neither mutex nor call_lock:
+ * notifications come while a request waits.
  */
 #include <linux/moduleparam.h>
 #include <linux/of.h>
@@ -20,22 +22,22 @@ module_param(rpc_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(rpc_timeout_ms, "how long to wait for an answer of the resource manager");
 
 /* While a reply is missing, the queue is looked at this often, in case an interrupt was lost. */
-#define GH_RM_KICK_MS	500
+#define GH_RM_KICK_MS 500
 
 /* So many requests that were given up are remembered; the oldest is forgotten first. */
-#define GH_RM_LOST_MAX	64
+#define GH_RM_LOST_MAX 64
 
 struct gh_rm_call {
 	u32 id;
 	u16 seq;
 	struct completion done;
-	void *reply;			/* whole payload, error word first; NULL if memory was short */
+	void *reply; /* whole payload, error word first; NULL if memory was short */
 	size_t size;
 	/* Once its caller has given up: */
-	struct list_head lost;		/* in rm->lost, by rm->lock */
+	struct list_head lost; /* in rm->lost, by rm->lock */
 	struct gh_rm *rm;
-	u16 vmid;			/* as in the request */
-	u32 value;			/* the word after the error word of the late reply */
+	u16 vmid;  /* as in the request */
+	u32 value; /* the word after the error word of the late reply */
 	struct work_struct work;
 };
 
@@ -74,8 +76,8 @@ static int gh_rm_error_to_errno(u32 error)
 }
 
 /*
- * The caller of this request gave up; what RM did for it must not be lost: a VMID goes back, and a parcel is handed to
- * the quarantined VM that its pages belong to.
+ * The caller of this request gave up; what RM did for it must not be lost: a VMID goes back, and a
+ * parcel is handed to the quarantined VM that its pages belong to.
  */
 static void gh_rm_late_work(struct work_struct *work)
 {
@@ -152,7 +154,10 @@ static void gh_rm_message(struct gh_rm *rm)
 		gh_vm_notification(rm, rx->id, rx->data, rx->size);
 }
 
-/* One packet of the queue. What does not follow the protocol is dropped: this packet, not what came before it. */
+/*
+ * One packet of the queue. What does not follow the protocol is dropped: this packet, not what came
+ * before it.
+ */
 static void gh_rm_receive(void *ctx, const void *data, size_t size)
 {
 	struct gh_rm *rm = ctx;
@@ -225,19 +230,23 @@ static int gh_rm_send(struct gh_rm *rm, const struct gh_rm_call *call, const voi
 
 static int gh_rm_wait(struct gh_rm *rm, struct gh_rm_call *call)
 {
-	unsigned long deadline = jiffies + msecs_to_jiffies(rpc_timeout_ms);
+	unsigned long left = msecs_to_jiffies(rpc_timeout_ms);
 
-	while (!wait_for_completion_timeout(&call->done, msecs_to_jiffies(GH_RM_KICK_MS))) {
-		if (time_after(jiffies, deadline))
-			return -ETIMEDOUT;
+	while (left) {
+		unsigned long part = min(left, msecs_to_jiffies(GH_RM_KICK_MS));
+
+		if (wait_for_completion_timeout(&call->done, part))
+			return 0;
 		gh_msgq_kick(&rm->msgq);
+		left -= part;
 	}
-	return 0;
+	return -ETIMEDOUT;
 }
 
 /*
- * Takes the call away from the receive thread; a reply that has come in the meantime is as good as one in time. A call
- * without one is kept on the list of the lost, so that its reply is known when it comes; false then, and no longer ours.
+ * Takes the call away from the receive thread; a reply that has come in the meantime is as good as
+ * one in time. A call without one is kept on the list of the lost, so that its reply is known when
+ * it comes; false then, and no longer ours.
  */
 static bool gh_rm_finish(struct gh_rm *rm, struct gh_rm_call *call)
 {
@@ -329,7 +338,10 @@ static void gh_rm_destroy_wq(void *data)
 	destroy_workqueue(data);
 }
 
-/* The interrupts that RM hands out belong to the interrupt controller that the node's own interrupts go to. */
+/*
+ * The interrupts that RM hands out belong to the interrupt controller that the node's own
+ * interrupts go to.
+ */
 static int gh_rm_find_gic(struct gh_rm *rm)
 {
 	struct of_phandle_args irq;
@@ -364,7 +376,10 @@ struct gh_rm *gh_rm_create(struct device *dev)
 	ret = gh_rm_find_gic(rm);
 	if (ret)
 		return ERR_PTR(ret);
-	/* Works use the queues and the receive thread uses the works: the workqueue is made first and goes last. */
+	/*
+	 * Works use the queues and the receive thread uses the works: the workqueue is made first
+	 * and goes last.
+	 */
 	rm->wq = alloc_workqueue("gunyah", WQ_UNBOUND, 0);
 	if (!rm->wq)
 		return ERR_PTR(-ENOMEM);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The requests to the resource manager, one function each: arguments in, wire format out, replies checked.
+ * The requests to the resource manager, one function each: arguments in, wire format out, replies
+ * checked.
  *
  * No locks of its own; gh_rm_call serialises.
  */
@@ -37,25 +38,28 @@ static int gh_rm_word(struct gh_rm *rm, struct gh_rm_request *request, u32 *word
 int gh_rm_get_host_vmid(struct gh_rm *rm, u16 *vmid)
 {
 	struct gh_rm_request request = { .id = GH_RM_VM_GET_VMID };
+	u16 known = READ_ONCE(rm->host_vmid);
 	u32 word;
 	int ret;
 
-	if (!READ_ONCE(rm->host_vmid_known)) {
+	/* Asked twice by two VMs that start at once, the answer is the same. */
+	if (!known) {
 		ret = gh_rm_word(rm, &request, &word);
 		if (ret)
 			return ret;
-		guard(mutex)(&rm->call_lock);
-		rm->host_vmid = (u16)word;
-		smp_store_release(&rm->host_vmid_known, true);
+		known = (u16)word;
+		WRITE_ONCE(rm->host_vmid, known);
 	}
-	*vmid = rm->host_vmid;
+	*vmid = known;
 	return 0;
 }
 
 int gh_rm_vm_allocate(struct gh_rm *rm, u16 *vmid)
 {
 	struct gh_rm_vmid any = {};
-	struct gh_rm_request request = { .id = GH_RM_VM_ALLOCATE, .data = &any, .size = sizeof(any) };
+	struct gh_rm_request request = { .id = GH_RM_VM_ALLOCATE,
+					 .data = &any,
+					 .size = sizeof(any) };
 	u32 word;
 	int ret = gh_rm_word(rm, &request, &word);
 
@@ -128,7 +132,10 @@ int gh_rm_vm_get_resources(struct gh_rm *rm, u16 vmid, struct gh_rm_hyp_resource
 	return 0;
 }
 
-/* Appends to a message under construction. The buffers below are made large enough by their only callers. */
+/*
+ * Appends to a message under construction. The buffers below are made large enough by their only
+ * callers.
+ */
 static void *gh_rm_put(void *at, const void *data, size_t size)
 {
 	memcpy(at, data, size);
@@ -152,7 +159,7 @@ static void *gh_rm_put_ranges(void *at, const struct gh_mem_range *ranges, size_
 	return at;
 }
 
-#define GH_RM_RANGES_SIZE	(sizeof(struct gh_rm_list) + GH_RM_LIST_MAX * sizeof(struct gh_rm_sgl))
+#define GH_RM_RANGES_SIZE (sizeof(struct gh_rm_list) + GH_RM_LIST_MAX * sizeof(struct gh_rm_sgl))
 
 /* The guest first; with SHARE the host keeps everything. */
 static void *gh_rm_put_acl(void *at, u16 guest, const struct gh_parcel *parcel, u16 host)
@@ -193,7 +200,8 @@ static int gh_rm_mem_append(struct gh_rm *rm, const struct gh_parcel *parcel, vo
 
 int gh_rm_mem_give(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 {
-	struct gh_rm_mem_share message = { .mem_type = GH_RM_MEM_NORMAL, .label = cpu_to_le32(parcel->label) };
+	struct gh_rm_mem_share message = { .mem_type = GH_RM_MEM_NORMAL,
+					   .label = cpu_to_le32(parcel->label) };
 	struct gh_rm_request request = {
 		.id = parcel->lend ? GH_RM_MEM_LEND : GH_RM_MEM_SHARE,
 		.vmid = vmid,
@@ -210,8 +218,10 @@ int gh_rm_mem_give(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 		if (ret)
 			return ret;
 	}
-	buffer = kmalloc(sizeof(message) + sizeof(struct gh_rm_list) + 2 * sizeof(struct gh_rm_acl) +
-			 GH_RM_RANGES_SIZE + sizeof(attributes), GFP_KERNEL);
+	buffer =
+		kmalloc(sizeof(message) + sizeof(struct gh_rm_list) + 2 * sizeof(struct gh_rm_acl) +
+				GH_RM_RANGES_SIZE + sizeof(attributes),
+			GFP_KERNEL);
 	if (!buffer)
 		return -ENOMEM;
 	if (first < parcel->range_count)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vCPUs: the fd, the run page, and the loop that lets the hypervisor run the vCPU on the caller's time.
+ * vCPUs: the fd, the run page, and the loop that lets the hypervisor run the vCPU on the caller's
+ * time.
  *
- * Locking: vcpu->run_lock (mutex) is held by the one thread inside GH_VCPU_RUN and protects the resource, the pending
- * exit and the run page; vm->lock is outside it. `gone` and `woken` are written without it. A round trip takes no other
- * lock and allocates nothing. vcpu->node is on vm->vcpus by vm->state_lock.
+ * Locking: vcpu->run_lock (mutex) is held by the one thread inside GH_VCPU_RUN and protects the
+ * resource, the pending exit and the run page; vm->lock is outside it. `gone` and `woken` are
+ * written without it. A round trip takes no other lock and allocates nothing. vcpu->node is on
+ * vm->vcpus by vm->state_lock.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -21,21 +23,21 @@
 #include "vm.h"
 
 /* How long after a vCPU's end the RM may take to say how the VM ended. */
-#define GH_VCPU_END_WAIT	(2 * HZ)
+#define GH_VCPU_END_WAIT (2 * HZ)
 /* A vCPU that reports a reset must be run on until the RM has acted; no interrupt tells when. */
-#define GH_VCPU_RESET_WAIT	(HZ / 50)
+#define GH_VCPU_RESET_WAIT (HZ / 50)
 /* How often a vCPU that is off looks whether the RM has said something. */
-#define GH_VCPU_OFF_LOOK	(HZ / 2)
+#define GH_VCPU_OFF_LOOK (HZ / 2)
 
 enum gh_vcpu_pending {
 	GH_PENDING_NONE,
-	GH_PENDING_READ,		/* user space owes the data of a read */
-	GH_PENDING_DOWN,		/* STATUS was told and stays true */
+	GH_PENDING_READ, /* user space owes the data of a read */
+	GH_PENDING_DOWN, /* STATUS was told and stays true */
 };
 
 struct gh_vcpu {
-	struct kref ref;		/* the function and the file */
-	struct gh_vm *vm;		/* valid while the file is open, or the function bound */
+	struct kref ref;  /* the function and the file */
+	struct gh_vm *vm; /* valid while the file is open, or the function bound */
 	u32 id;
 	struct gh_ticket ticket;
 	struct list_head node;
@@ -43,17 +45,17 @@ struct gh_vcpu {
 	struct mutex run_lock;
 	struct gh_resource *resource;
 	char irq_name[32];
-	struct gh_vcpu_run *run;	/* the page that user space maps */
+	struct gh_vcpu_run *run; /* the page that user space maps */
 	enum gh_vcpu_pending pending;
-	u32 read_len;			/* ours, whatever the page says */
+	u32 read_len; /* ours, whatever the page says */
 	u64 resume[2];
 	u32 down_status;
 	struct gh_vm_exit_info down_info;
 
-	bool gone;			/* the function was removed */
-	bool woken;			/* latch: wake-up interrupt, or something to look at */
+	bool gone;  /* the function was removed */
+	bool woken; /* latch: wake-up interrupt, or something to look at */
 	wait_queue_head_t wait;
-	struct gh_vcpu_stats stats;	/* written by the running thread, read by anyone */
+	struct gh_vcpu_stats stats; /* written by the running thread, read by anyone */
 	atomic64_t wakeup_irqs;
 };
 
@@ -124,8 +126,8 @@ static int gh_vcpu_sleep(struct gh_vcpu *vcpu, long timeout)
 }
 
 /*
- * A vCPU that is off waits for a sibling to switch it on, or for the RM to say that the VM has ended. That word may have
- * come without an interrupt: the queue is looked at now and then.
+ * A vCPU that is off waits for a sibling to switch it on, or for the RM to say that the VM has
+ * ended. That word may have come without an interrupt: the queue is looked at now and then.
  */
 static int gh_vcpu_sleep_off(struct gh_vcpu *vcpu)
 {
@@ -140,7 +142,10 @@ static int gh_vcpu_sleep_off(struct gh_vcpu *vcpu)
 	}
 }
 
-/* A fault is the end, but why the VM ended is the RM's to say; if it does not, the state reads as a crash. */
+/*
+ * A fault is the end, but why the VM ended is the RM's to say; if it does not, the state reads as a
+ * crash.
+ */
 static int gh_vcpu_fault(struct gh_vcpu *vcpu)
 {
 	long ret = wait_event_interruptible_timeout(vcpu->wait,
@@ -200,7 +205,10 @@ static int gh_vcpu_handle(struct gh_vcpu *vcpu, const struct gh_vcpu_result *res
 	case GH_VCPU_ADDRSPACE_VMMIO_WRITE:
 		return gh_vcpu_mmio(vcpu, result, true);
 	case GH_VCPU_ADDRSPACE_PAGE_FAULT:
-		/* Nothing is there and nothing will be: the guest gets the abort that bare metal would give it. */
+		/*
+		 * Nothing is there and nothing will be: the guest gets the abort that bare metal
+		 * would give it.
+		 */
 		gh_count(&stats->page_fault, 1);
 		vcpu->resume[0] = GH_RESUME_FAULT;
 		return 0;
@@ -210,7 +218,8 @@ static int gh_vcpu_handle(struct gh_vcpu *vcpu, const struct gh_vcpu_result *res
 	case GH_VCPU_FAULT:
 		return gh_vcpu_fault(vcpu);
 	default:
-		pr_warn_ratelimited("gunyah: vCPU %u: unknown state %llu\n", vcpu->id, result->state);
+		pr_warn_ratelimited("gunyah: vCPU %u: unknown state %llu\n", vcpu->id,
+				    result->state);
 		schedule();
 		return 0;
 	}
@@ -222,7 +231,10 @@ static int gh_vcpu_step(struct gh_vcpu *vcpu)
 	u64 begin;
 	s64 error;
 
-	/* Before the call: a wake-up that comes from here on, even while the call returns, is not missed. */
+	/*
+	 * Before the call: a wake-up that comes from here on, even while the call returns, is not
+	 * missed.
+	 */
 	smp_store_mb(vcpu->woken, false);
 	if (READ_ONCE(vcpu->gone))
 		return -ENODEV;
@@ -238,7 +250,10 @@ static int gh_vcpu_step(struct gh_vcpu *vcpu)
 	gh_count(&vcpu->stats.run_ns, ktime_get_ns() - begin);
 	gh_count(&vcpu->stats.runs, 1);
 	if (error == GH_ERROR_RETRY || error == GH_ERROR_BUSY) {
-		/* BUSY: the RM is inside, unwinding a vCPU of a VM that ends. The resume words still hold. */
+		/*
+		 * BUSY: the RM is inside, unwinding a vCPU of a VM that ends. The resume words
+		 * still hold.
+		 */
 		gh_count(&vcpu->stats.retry, 1);
 		schedule();
 		return 0;
@@ -247,7 +262,9 @@ static int gh_vcpu_step(struct gh_vcpu *vcpu)
 	vcpu->resume[1] = 0;
 	if (error == GH_ERROR_OK)
 		return gh_vcpu_handle(vcpu, &result);
-	/* The VM's objects may be going away; then the state says so soon and is the better answer. */
+	/*
+	 * The VM's objects may be going away; then the state says so soon and is the better answer.
+	 */
 	gh_vcpu_sleep(vcpu, GH_VCPU_RESET_WAIT);
 	if (gh_vm_state(vcpu->vm) != GH_RM_VM_STATE_RUNNING)
 		return gh_vcpu_exit_down(vcpu);
@@ -355,8 +372,10 @@ static bool gh_vcpu_populate(struct gh_ticket *ticket, struct gh_resource *resou
 	guard(mutex)(&vcpu->run_lock);
 	if (vcpu->resource || !resource->irq)
 		return false;
-	if (request_irq(resource->irq, gh_vcpu_irq, IRQF_TRIGGER_RISING, vcpu->irq_name, vcpu))
+	if (request_irq(resource->irq, gh_vcpu_irq, IRQF_TRIGGER_RISING, vcpu->irq_name, vcpu)) {
+		pr_err("gunyah: vCPU %u: no interrupt %u\n", vcpu->id, resource->irq);
 		return false;
+	}
 	vcpu->resource = resource;
 	scoped_guard(spinlock, &vcpu->vm->state_lock)
 		list_add_tail(&vcpu->node, &vcpu->vm->vcpus);
@@ -367,7 +386,9 @@ static void gh_vcpu_unpopulate(struct gh_ticket *ticket, struct gh_resource *res
 {
 	struct gh_vcpu *vcpu = container_of(ticket, struct gh_vcpu, ticket);
 
-	/* The running thread comes out at its next step, at the latest when the host's timer ticks. */
+	/*
+	 * The running thread comes out at its next step, at the latest when the host's timer ticks.
+	 */
 	WRITE_ONCE(vcpu->gone, true);
 	gh_vcpu_wake(vcpu);
 	guard(mutex)(&vcpu->run_lock);

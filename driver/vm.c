@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The VM's file and the references to the VM: GH_CREATE_VM, the ioctls of a VM fd, and the way to the teardown.
+ * The VM's file and the references to the VM: GH_CREATE_VM, the ioctls of a VM fd, and the way to
+ * the teardown.
  *
- * Locking: vm->lock (mutex) serialises every ioctl of the VM and START; it is taken interruptibly here and by the work
- * items unconditionally. vm->state_lock is inside it. Lock order: vm->lock, then a vCPU's run lock, then vm->state_lock.
+ * Locking: vm->lock (mutex) serialises every ioctl of the VM and START; it is taken interruptibly
+ * here and by the work items unconditionally. vm->state_lock is inside it. Lock order: vm->lock,
+ * then a vCPU's run lock, then vm->state_lock.
  */
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
@@ -16,7 +18,7 @@
 #include "vm.h"
 
 /* How long a close waits for the teardown; the work goes on without it. */
-#define GH_CLOSE_WAIT	(120 * HZ)
+#define GH_CLOSE_WAIT (120 * HZ)
 
 struct gh_vm *gh_vm_get(struct gh_vm *vm)
 {
@@ -39,7 +41,10 @@ void gh_vm_put(struct gh_vm *vm)
 		return;
 	refcount_inc(&vm->life);
 	queue_work(vm->rm->wq, &vm->teardown_work);
-	/* When close returns, the memory is back. A dying task is let go at once: nobody waits for what it leaves. */
+	/*
+	 * When close returns, the memory is back. A dying task is let go at once: nobody waits for
+	 * what it leaves.
+	 */
 	if (!(current->flags & (PF_EXITING | PF_KTHREAD)))
 		wait_for_completion_killable_timeout(&vm->gone, GH_CLOSE_WAIT);
 	gh_vm_free(vm);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A virtual machine: its state, memory regions, functions, resources and handlers, shared by the files of the driver.
+ * A virtual machine: its state, memory regions, functions, resources and handlers, shared by the
+ * files of the driver.
  */
 #ifndef GH_VM_H
 #define GH_VM_H
@@ -19,14 +20,14 @@
 #include "rm.h"
 
 /* The RM lets one owner have so many parcels; more regions could never be given. */
-#define GH_VM_REGIONS_MAX	64
+#define GH_VM_REGIONS_MAX 64
 
 /* Memory that user space gave to the VM: pinned from the ioctl on, lent or shared from START on. */
 struct gh_region {
-	struct list_head node;		/* vm->regions */
+	struct list_head node; /* vm->regions */
 	u64 gpa;
 	u64 pages;
-	bool writable;			/* pinned for writing: pages are dirty when they go back */
+	bool writable; /* pinned for writing: pages are dirty when they go back */
 	struct gh_parcel parcel;
 };
 
@@ -34,49 +35,50 @@ struct gh_io_table;
 
 struct gh_vm {
 	struct gh_rm *rm;
-	refcount_t users;		/* files and the start work; the last one begins the teardown */
-	refcount_t life;		/* who may still look at this structure */
-	struct mm_struct *mm;		/* its creator's; regions come from it alone */
+	refcount_t users;     /* files and the start work; the last one begins the teardown */
+	refcount_t life;      /* who may still look at this structure */
+	struct mm_struct *mm; /* its creator's; regions come from it alone */
 
-	struct mutex lock;		/* set-up and START; protects all down to `state_lock` */
+	struct mutex lock; /* set-up and START; protects all down to `state_lock` */
 	struct list_head regions;
 	unsigned int region_count;
 	u64 dtb_gpa, dtb_size;
 	struct list_head functions;
 	struct list_head tickets;
-	struct list_head resources;	/* received, and not taken by a ticket */
-	struct gh_io_table __rcu *io;	/* written under lock, read under RCU by running vCPUs */
-	u16 vmid;			/* 0 until RM gave one */
-	bool configured;		/* RM accepted CONFIG_IMAGE: the VM needs a RESET to end */
-	bool inited;			/* INIT was asked: RM can RESET the VM */
+	struct list_head resources;   /* received, and not taken by a ticket */
+	struct gh_io_table __rcu *io; /* written under lock, read under RCU by running vCPUs */
+	u16 vmid;		      /* 0 until RM gave one */
+	bool configured;	      /* RM accepted CONFIG_IMAGE: the VM needs a RESET to end */
+	bool inited;		      /* INIT was asked: RM can RESET the VM */
 	bool start_called;
 	int start_result;
 
-	bool counted;			/* among the quarantined, and holds the module */
+	bool counted; /* among the quarantined, and holds the module */
 
-	spinlock_t state_lock;		/* protects the next five; taken inside `lock` and the lock of rm->vms */
-	enum gh_rm_vm_state state;	/* only moves forward, see gh_vm_advance */
+	spinlock_t
+		state_lock; /* protects the next five; taken inside `lock` and the lock of rm->vms */
+	enum gh_rm_vm_state state; /* only moves forward, see gh_vm_advance */
 	struct gh_vm_exit_info exit_info;
-	struct list_head vcpus;		/* bound vCPUs, woken when the VM ends */
-	bool quarantined;		/* the teardown failed; an answer of the RM starts it again */
-	bool retry_wanted;		/* that answer came before the teardown had failed */
+	struct list_head vcpus; /* bound vCPUs, woken when the VM ends */
+	bool quarantined;	/* the teardown failed; an answer of the RM starts it again */
+	bool retry_wanted;	/* that answer came before the teardown had failed */
 
 	wait_queue_head_t state_wait;
 	struct work_struct start_work;
 	struct completion start_done;
 	struct work_struct teardown_work;
-	struct completion gone;		/* everything was given back, or the VM is quarantined */
+	struct completion gone; /* everything was given back, or the VM is quarantined */
 };
 
 /* vm.c: files and references. */
 int gh_vm_create(struct gh_rm *rm);
 struct gh_vm *gh_vm_get(struct gh_vm *vm);
 /*
- * The last put begins the teardown on a work item and waits for it to end, unless the task is dying or gets killed; may
- * therefore sleep for as long as the resource manager takes.
+ * The last put begins the teardown on a work item and waits for it to end, unless the task is dying
+ * or gets killed; may therefore sleep for as long as the resource manager takes.
  */
 void gh_vm_put(struct gh_vm *vm);
-void gh_vm_free(struct gh_vm *vm);	/* one `life` less */
+void gh_vm_free(struct gh_vm *vm); /* one `life` less */
 
 /* vm_life.c: START, teardown, and the state mirrored from the RM. */
 int gh_vm_start(struct gh_vm *vm);
@@ -87,7 +89,10 @@ enum gh_rm_vm_state gh_vm_state(struct gh_vm *vm);
 void gh_vm_read_exit(struct gh_vm *vm, u32 *status, struct gh_vm_exit_info *info);
 /* From the receive thread. */
 void gh_vm_notification(struct gh_rm *rm, u32 id, const void *data, size_t size);
-/* The reply to a LEND or SHARE that had been given up: the region has a handle after all. May sleep. */
+/*
+ * The reply to a LEND or SHARE that had been given up: the region has a handle after all. May
+ * sleep.
+ */
 void gh_vm_late_parcel(struct gh_rm *rm, u16 vmid, u16 seq, u32 handle);
 unsigned int gh_vm_quarantine_count(void);
 
@@ -99,25 +104,31 @@ struct gh_region *gh_region_find(struct gh_vm *vm, u64 gpa, u64 size);
 /* Unpins and frees; the RM must not know the region's memory any more. */
 void gh_region_free(struct gh_vm *vm, struct gh_region *region);
 
-/* resource.c: what the RM hands out, and the tickets of those who want it. All with vm->lock held. */
+/*
+ * resource.c: what the RM hands out, and the tickets of those who want it. All with vm->lock held.
+ */
 struct gh_resource {
-	struct list_head node;		/* vm->resources or a ticket's */
-	u8 type;			/* GH_RM_RES_* */
+	struct list_head node; /* vm->resources or a ticket's */
+	u8 type;	       /* GH_RM_RES_* */
 	u32 label;
 	u64 capid;
-	unsigned int irq;		/* Linux interrupt, 0: none */
+	unsigned int irq; /* Linux interrupt, 0: none */
 };
 
 struct gh_ticket {
-	struct list_head node;		/* vm->tickets */
+	struct list_head node; /* vm->tickets */
 	struct list_head resources;
 	u8 type;
 	u32 label;
-	bool (*populate)(struct gh_ticket *ticket, struct gh_resource *resource);	/* false: refused */
+	bool (*populate)(struct gh_ticket *ticket,
+			 struct gh_resource *resource); /* false: refused */
 	void (*unpopulate)(struct gh_ticket *ticket, struct gh_resource *resource);
 };
 
-/* EEXIST when somebody has a ticket of this type and label. Resources that came before are offered at once. */
+/*
+ * EEXIST when somebody has a ticket of this type and label. Resources that came before are offered
+ * at once.
+ */
 int gh_ticket_add(struct gh_vm *vm, struct gh_ticket *ticket);
 void gh_ticket_remove(struct gh_vm *vm, struct gh_ticket *ticket);
 int gh_resources_add(struct gh_vm *vm, const struct gh_rm_hyp_resource *records, u32 count);
@@ -133,10 +144,12 @@ union gh_fn_arg {
 struct gh_function;
 
 struct gh_function_ops {
-	const char *name;		/* in the v8 form */
-	u32 type;			/* enum gh_fn_type */
+	const char *name; /* in the v8 form */
+	u32 type;	  /* enum gh_fn_type */
 	size_t arg_size;
-	/* Returns what the ioctl returns, or an error with nothing left behind. With vm->lock held. */
+	/*
+	 * Returns what the ioctl returns, or an error with nothing left behind. With vm->lock held.
+	 */
 	int (*bind)(struct gh_function *fn);
 	/* With vm->lock held. */
 	void (*unbind)(struct gh_function *fn);
@@ -144,11 +157,11 @@ struct gh_function_ops {
 };
 
 struct gh_function {
-	struct list_head node;		/* vm->functions */
+	struct list_head node; /* vm->functions */
 	const struct gh_function_ops *ops;
 	struct gh_vm *vm;
 	union gh_fn_arg arg;
-	void *data;			/* of ops */
+	void *data; /* of ops */
 };
 
 extern const struct gh_function_ops gh_vcpu_ops;
@@ -160,10 +173,16 @@ int gh_function_add_v8(struct gh_vm *vm, const struct gh_vm_function __user *use
 int gh_function_remove(struct gh_vm *vm, const struct gh_fn_desc *desc);
 void gh_functions_drop(struct gh_vm *vm);
 
-/* ioeventfd.c: takes a guest's write if a handler wants it. From a running vCPU; no locks, no allocation. */
+/*
+ * ioeventfd.c: takes a guest's write if a handler wants it. From a running vCPU; no locks, no
+ * allocation.
+ */
 bool gh_io_write(struct gh_vm *vm, u64 addr, u32 len, u64 data);
 
-/* vcpu.c: the VM is no longer running; wakes the vCPU so that it tells user space. With vm->state_lock held. */
+/*
+ * vcpu.c: the VM is no longer running; wakes the vCPU so that it tells user space. With
+ * vm->state_lock held.
+ */
 void gh_vcpus_wake(struct gh_vm *vm);
 
 #endif

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VM's life with the resource manager: START, the state mirrored from notifications, teardown, quarantine.
+ * A VM's life with the resource manager: START, the state mirrored from notifications, teardown,
+ * quarantine.
  *
- * START and teardown run on work items, so that a signal never abandons a request half way: the caller of START may be
- * killed while it waits, the work goes on and the teardown comes after it.
+ * START and teardown run on work items, so that a signal never abandons a request half way: the
+ * caller of START may be killed while it waits, the work goes on and the teardown comes after it.
  *
- * Locking: both works hold vm->lock throughout. vm->state_lock protects the state; the receive thread takes it inside
- * the lock of rm->vms and never takes vm->lock.
+ * Locking: both works hold vm->lock throughout. vm->state_lock protects the state; the receive
+ * thread takes it inside the lock of rm->vms and never takes vm->lock.
  */
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -20,7 +21,10 @@ MODULE_PARM_DESC(state_timeout_ms, "how long to wait for a VM to stop or to be r
 
 static atomic_t gh_quarantined = ATOMIC_INIT(0);
 
-/* The order in which a VM goes through its states; it never goes back, whatever order the messages come in. */
+/*
+ * The order in which a VM goes through its states; it never goes back, whatever order the messages
+ * come in.
+ */
 static unsigned int gh_state_rank(enum gh_rm_vm_state state)
 {
 	switch (state) {
@@ -282,7 +286,10 @@ static int gh_vm_stop(struct gh_vm *vm)
 
 	if (gh_vm_state(vm) != GH_RM_VM_STATE_RUNNING)
 		return 0;
-	/* An error may mean that the guest was faster and its VM_EXITED is on the way: wait for that all the same. */
+	/*
+	 * An error may mean that the guest was faster and its VM_EXITED is on the way: wait for
+	 * that all the same.
+	 */
 	ret = gh_rm_vm_stop(vm->rm, vm->vmid);
 	if (gh_vm_wait(vm, GH_RM_VM_STATE_EXITED))
 		return 0;
@@ -363,7 +370,10 @@ unsigned int gh_vm_quarantine_count(void)
 	return atomic_read(&gh_quarantined);
 }
 
-/* --- Quarantine: what the RM does not give back is kept, pinned, and tried again when the RM answers after all. --- */
+/*
+ * --- Quarantine: what the RM does not give back is kept, pinned, and tried again when the RM
+ * answers after all. ---
+ */
 
 static u64 gh_vm_pinned_pages(const struct gh_vm *vm)
 {
@@ -382,7 +392,10 @@ static bool gh_vm_quarantine(struct gh_vm *vm, const char *step, int error)
 	if (!vm->counted) {
 		dev_err(vm->rm->dev, "VM %u: %s: error %d; quarantined, %llu KiB stay pinned\n",
 			vm->vmid, step, error, gh_vm_pinned_pages(vm) << (PAGE_SHIFT - 10));
-		/* The module must stay for as long as a late answer can come. If it is going, nothing comes. */
+		/*
+		 * The module must stay for as long as a late answer can come. If it is going,
+		 * nothing comes.
+		 */
 		if (!try_module_get(THIS_MODULE)) {
 			xa_erase(&vm->rm->vms, vm->vmid);
 			return false;

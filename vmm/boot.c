@@ -36,7 +36,7 @@ static uint64_t align_up(uint64_t v)
 
 static int too_small(const struct mem *mem, const char *what, uint64_t need, struct error *err)
 {
-	return error_raise_field(err, "/spec/memory",
+	return error_raise_field(err, "/spec/memory_bytes",
 				 "%s needs %llu MiB of memory, the VM has %llu MiB", what,
 				 (unsigned long long)((need + (1u << 20) - 1) >> 20),
 				 (unsigned long long)(mem->size >> 20));

@@ -26,8 +26,8 @@ struct boot_layout {
 /*
  * Loads from the start of both files (arm64 Image, raw or gzip; initrd_fd may be -1), whatever
  * their offsets, and fills *layout. Errors: DATA_LOSS (a file that is not what it should be, or
- * ends early), INVALID_ARGUMENT with the field /spec/memory (it does not fit), INTERNAL (cannot
- * read). Source: Linux, Documentation/arm64/booting.rst.
+ * ends early), INVALID_ARGUMENT with the field /spec/memory_bytes (it does not fit), INTERNAL
+ * (cannot read). Source: Linux, Documentation/arm64/booting.rst.
  */
 int boot_load(struct mem *mem, int kernel_fd, int initrd_fd, struct boot_layout *layout,
 	      struct error *err);

@@ -142,7 +142,7 @@ static int check_gzip(struct cursor *c, struct error *err)
 			return error_raise(err, ERROR_DATA_LOSS, "damaged gzip archive: %s",
 					   z.msg ? z.msg : "unknown");
 		if (out > c->limit)
-			return error_raise_field(err, "/spec/memory",
+			return error_raise_field(err, "/spec/memory_bytes",
 						 "unpacked, it is larger than the VM's memory");
 		c->limit -= out;
 	}

@@ -52,11 +52,11 @@ static int check_memory(const struct vmm_config *config, struct error *err)
 	int r;
 
 	if (config->memory < VMM_MEMORY_MIN)
-		return error_raise_field(err, "/spec/memory",
+		return error_raise_field(err, "/spec/memory_bytes",
 					 "memory is %llu bytes, at least %llu are needed",
 					 (unsigned long long)config->memory, VMM_MEMORY_MIN);
 	if (config->memory % VMM_MEMORY_ALIGN != 0)
-		return error_raise_field(err, "/spec/memory",
+		return error_raise_field(err, "/spec/memory_bytes",
 					 "memory is %llu bytes, which is not a multiple of %llu",
 					 (unsigned long long)config->memory, VMM_MEMORY_ALIGN);
 	r = memory_available(&available, err);
@@ -68,7 +68,7 @@ static int check_memory(const struct vmm_config *config, struct error *err)
 				(unsigned long long)(config->memory >> 20),
 				(unsigned long long)(available >> 20));
 		if (err)
-			snprintf(err->field, sizeof(err->field), "/spec/memory");
+			snprintf(err->field, sizeof(err->field), "/spec/memory_bytes");
 	}
 	return r;
 }

@@ -85,7 +85,9 @@ int vmm_create(struct vmm **out, const struct vmm_config *config, const struct v
  */
 int vmm_start(struct vmm *vmm, struct error *err);
 
-/* Ends the guest unasked; returns at once, exited follows. Harmless when it has ended. Any thread. */
+/*
+ * Ends the guest unasked; returns at once, exited follows. Harmless when it has ended. Any thread.
+ */
 void vmm_stop(struct vmm *vmm);
 
 /*

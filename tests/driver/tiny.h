@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tiny guests of a few instructions, and what a test needs to give them a life with the ioctls of /dev/gunyah alone.
+ * Tiny guests of a few instructions, and what a test needs to give them a life with the ioctls of
+ * /dev/gunyah alone.
  */
 #ifndef CROFT_TESTS_DRIVER_TINY_H
 #define CROFT_TESTS_DRIVER_TINY_H
@@ -8,108 +9,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libfdt.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api/gunyah/abi.h"
 #include "api/gunyah/ioctl.h"
+#include "tests/driver/guests.h"
+#include "tests/driver/runner.h"
 
-#define PAGE		4096ul
-#define BASE		0x80000000ul	/* of guest memory */
-#define SIZE		0x200000ul
-#define DTB_OFFSET	0x100000ul
-#define DTB_SIZE	0x10000ul
-#define GICD		0x3fff0000ul
-#define BELL		4u		/* label and SPI of the doorbell */
-#define MMIO		0x09000000ul
-#define DEADLINE	60		/* seconds a case may take on an emulated board */
-
-/* --- The guests. x0 is the device tree; x19 stays the MMIO page. --- */
-
-asm(".pushsection .rodata\n.balign 2048\n"
-    ".macro guest name\n.globl guest_\\name\nguest_\\name:\nmov x20, x0\nmovz x19, #0x0900, lsl #16\n.endm\n"
-    ".macro psci fn\nmovz w0, #0x8400, lsl #16\nmovk w0, #\\fn\nhvc #0\n.endm\n"
-    "guest mmio\n"
-    "mov w2, #0x41\nstrb w2, [x19]\n"
-    "mov w2, #0x4243\nstrh w2, [x19, #2]\n"
-    "movz w2, #0x4445, lsl #16\nmovk w2, #0x4647\nstr w2, [x19, #4]\n"
-    "mov x3, x2\nlsl x2, x2, #32\norr x2, x2, x3\nstr x2, [x19, #8]\n"
-    "ldrb w3, [x19, #0x10]\nldrh w4, [x19, #0x12]\nldr w5, [x19, #0x14]\nldr x6, [x19, #0x18]\n"
-    "add x7, x3, x4\nadd x7, x7, x5\nadd x7, x7, x6\nstr x7, [x19, #0x20]\n"
-    "ldr w8, [x20]\nstr w8, [x19, #0x28]\n"
-    "mov w2, #7\nstr w2, [x19, #0x100]\nmov w2, #8\nstr w2, [x19, #0x100]\nstrh w2, [x19, #0x104]\n"
-    "psci 8\n1: wfi\nb 1b\n"
-    "guest reset\npsci 9\n1: wfi\nb 1b\n"
-    "guest spin\nstr wzr, [x19]\n1: b 1b\n"
-    "guest wfi\nstr wzr, [x19]\n1: wfi\nb 1b\n"
-    /* An undefined instruction whose vector is undefined again: a loop of traps without an end. */
-    "guest trap\nstr wzr, [x19]\nadr x1, guest_udf\nmsr vbar_el1, x1\nisb\nudf #1\n"
-    ".balign 2048\nguest_udf:\n.rept 512\nudf #2\n.endr\n"
-    /* The same with an abort that the hypervisor has to inject each time. */
-    "guest abort\nstr wzr, [x19]\nmovz x1, #0x5000, lsl #16\nmsr vbar_el1, x1\nisb\nldr x2, [x1]\n1: b 1b\n"
-    "guest smp\n"
-    "movz w0, #0xc400, lsl #16\nmovk w0, #3\nmov x1, #1\nadr x2, 2f\nmov x3, #0x77\nhvc #0\n"
-    "str w0, [x19, #0x30]\n"
-    "1: ldr w0, [x19, #0x34]\ncbz w0, 1b\npsci 8\nb .\n"
-    "2: movz x19, #0x0900, lsl #16\nstr w0, [x19, #0x38]\npsci 2\nb .\n"
-    /* Counts three interrupts of the doorbell, telling each. */
-    "guest irq\n"
-    "movz x1, #0x3fff, lsl #16\n"
-    "mov w2, #0x13\nstr w2, [x1]\n"
-    "mov w2, #-1\nstr w2, [x1, #0x84]\n"
-    "ldr w2, [x19, #0x58]\nstr w2, [x1, #0xc08]\n"	/* the host says edge or level */
-    "movz x3, #0x6000\nadd x3, x3, x1\nstr xzr, [x3, #288]\n"
-    "mov w2, #0x10\nstr w2, [x1, #0x104]\n"
-    "movz x3, #0x3ffd, lsl #16\nstr wzr, [x3, #0x14]\n"
-    "4: ldr w2, [x3, #0x14]\ntbnz w2, #2, 4b\n"
-    "mov x2, #1\nmsr s3_0_c12_c12_5, x2\nisb\n"
-    "mov x2, #0xff\nmsr s3_0_c4_c6_0, x2\nmov x2, #1\nmsr s3_0_c12_c12_7, x2\nisb\n"
-    "mov w21, #3\nstr w21, [x19, #0x50]\n"
-    "5: mrs x3, s3_0_c12_c12_0\ncmp w3, #1020\nb.hs 6f\n"
-    "msr s3_0_c12_c12_1, x3\nisb\nstr w3, [x19, #0x54]\nsubs w21, w21, #1\nb.ne 5b\npsci 8\nb .\n"
-    "6: wfi\nb 5b\n"
-    ".globl guest_end\nguest_end:\n.popsection\n");
-
-extern const char guest_mmio[], guest_reset[], guest_spin[], guest_wfi[], guest_trap[], guest_abort[], guest_smp[],
-	guest_irq[], guest_end[];
-
-/* --- Results --- */
-
-static const char *case_name;
-static bool case_ok;
-
-static inline void __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
-{
-	va_list args;
-
-	case_ok = false;
-	printf("    %s: ", case_name);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-	fflush(stdout);
-}
-
-static inline void expect(const char *what, long got, long want)
-{
-	if (got != want)
-		wrong("%s: %ld, expected %ld", what, got, want);
-}
+#define PAGE 4096ul
+#define BASE 0x80000000ul /* of guest memory */
+#define SIZE 0x200000ul
+#define DTB_OFFSET 0x100000ul
+#define DTB_SIZE 0x10000ul
+#define GICD 0x3fff0000ul
+#define BELL 4u /* label and SPI of the doorbell */
+#define MMIO 0x09000000ul
 
 /* The value of an ioctl, its errno negative. */
 static inline long call(int fd, unsigned long request, const void *arg)
@@ -126,7 +48,7 @@ static inline long call(int fd, unsigned long request, const void *arg)
 
 struct tree {
 	unsigned int cpus;
-	bool level;			/* the doorbell's interrupt */
+	bool level; /* the doorbell's interrupt */
 	bool no_image_name, hypervisor_node, no_config;
 };
 
@@ -240,7 +162,8 @@ static inline void put_tree(char *at, const struct tree *tree)
 	cells(fdt, "#address-cells", 1, 2u);
 	cells(fdt, "#size-cells", 1, 2u);
 	fdt_property(fdt, "interrupt-controller", NULL, 0);
-	cells(fdt, "reg", 8, 0u, (unsigned int)GICD, 0u, 0x10000u, 0u, (unsigned int)GICD - gicr, 0u, gicr);
+	cells(fdt, "reg", 8, 0u, (unsigned int)GICD, 0u, 0x10000u, 0u, (unsigned int)GICD - gicr,
+	      0u, gicr);
 	cells(fdt, "phandle", 1, 1u);
 	fdt_end_node(fdt);
 	if (!tree->no_config)
@@ -296,6 +219,13 @@ static inline long add_fn(int fd, unsigned int type, const void *arg, size_t siz
 	return call(fd, GH_VM_ADD_FUNCTION, &desc);
 }
 
+static inline long add_ioeventfd(const struct vm *vm, const struct gh_fn_ioeventfd_arg *arg)
+{
+	return add_fn(vm->fd, GH_FN_IOEVENTFD, arg, sizeof(*arg));
+}
+
+#define IOEVENTFD(vm, ...) add_ioeventfd(vm, &(struct gh_fn_ioeventfd_arg){ __VA_ARGS__ })
+
 static inline void add_vcpu(struct vm *vm, unsigned int id)
 {
 	struct gh_fn_vcpu_arg arg = { .id = id };
@@ -314,14 +244,15 @@ static inline void add_vcpu(struct vm *vm, unsigned int id)
 }
 
 /* Everything but START. */
-static inline void set_up(struct vm *vm, const char *guest, const struct tree *tree, unsigned long request)
+static inline void set_up(struct vm *vm, const struct guest *guest, const struct tree *tree,
+			  unsigned long request)
 {
 	struct gh_userspace_memory_region region;
 	struct gh_vm_dtb_config dtb = { BASE + DTB_OFFSET, DTB_SIZE };
 	unsigned int i;
 
 	open_vm(vm);
-	memcpy(vm->memory, guest, (size_t)(guest_end - guest));
+	memcpy(vm->memory, guest->code, guest->size);
 	put_tree(vm->memory + DTB_OFFSET, tree);
 	region = region_of(vm);
 	expect("memory region", call(vm->fd, request, &region), 0);
@@ -332,7 +263,7 @@ static inline void set_up(struct vm *vm, const char *guest, const struct tree *t
 
 static const struct tree one = { .cpus = 1 };
 
-static inline bool start(struct vm *vm, const char *guest, const struct tree *tree)
+static inline bool start(struct vm *vm, const struct guest *guest, const struct tree *tree)
 {
 	set_up(vm, guest, tree, GH_VM_SET_USER_MEM_REGION);
 	ALLOWED(vm->fd, GH_VM_START, NULL);
@@ -349,7 +280,8 @@ static inline bool next_mmio(struct vm *vm, int i)
 	return !ret && vm->run[i]->exit_reason == GH_VCPU_EXIT_MMIO;
 }
 
-static inline void expect_write(struct vm *vm, int i, unsigned long offset, unsigned int len, uint64_t value)
+static inline void expect_write(struct vm *vm, int i, unsigned long offset, unsigned int len,
+				uint64_t value)
 {
 	struct gh_vcpu_run *run = vm->run[i];
 	uint64_t data = 0;
@@ -364,12 +296,13 @@ static inline void expect_write(struct vm *vm, int i, unsigned long offset, unsi
 	if (!run->mmio.is_write || run->mmio.phys_addr != MMIO + offset || run->mmio.len != len ||
 	    data != value)
 		wrong("%s %#llx len %u data %#llx, expected a write to %#lx len %u of %#llx",
-		      run->mmio.is_write ? "write" : "read", (unsigned long long)run->mmio.phys_addr,
-		      run->mmio.len, (unsigned long long)data, MMIO + offset, len,
-		      (unsigned long long)value);
+		      run->mmio.is_write ? "write" : "read",
+		      (unsigned long long)run->mmio.phys_addr, run->mmio.len,
+		      (unsigned long long)data, MMIO + offset, len, (unsigned long long)value);
 }
 
-static inline void expect_read(struct vm *vm, int i, unsigned long offset, unsigned int len, uint64_t value)
+static inline void expect_read(struct vm *vm, int i, unsigned long offset, unsigned int len,
+			       uint64_t value)
 {
 	struct gh_vcpu_run *run = vm->run[i];
 

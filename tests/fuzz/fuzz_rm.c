@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes the resource manager with sequences of messages, half of them almost right; afterwards all must come back.
+ * Fuzzes the resource manager with sequences of messages, half of them almost right; afterwards all
+ * must come back.
  *
- * Each byte of the input picks a step or an argument. At the end every VM is brought down and every parcel reclaimed:
- * then the primary has all its memory, and no page of the hypervisor is missing.
+ * Each byte of the input picks a step or an argument. At the end every VM is brought down and every
+ * parcel reclaimed: then the primary has all its memory, and no page of the hypervisor is missing.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "tests/unit/rm_client.h"
 
-#define SLOTS		8u		/* places for images in RAM */
-#define SLOT_SIZE	0x200000ull
-#define STEPS_MAX	400u
+#define SLOTS 8u /* places for images in RAM */
+#define SLOT_SIZE 0x200000ull
+#define STEPS_MAX 400u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,13 +40,39 @@ static uint64_t word(unsigned int bytes)
 }
 
 static const uint32_t ids[] = {
-	GH_RM_MEM_DONATE, GH_RM_MEM_ACCEPT, GH_RM_MEM_LEND, GH_RM_MEM_SHARE, GH_RM_MEM_RELEASE,
-	GH_RM_MEM_RECLAIM, GH_RM_MEM_NOTIFY, GH_RM_MEM_APPEND, GH_RM_MEM_QCOM_LOOKUP_SGL, GH_RM_VM_ALLOCATE,
-	GH_RM_VM_DEALLOCATE, GH_RM_VM_START, GH_RM_VM_STOP, GH_RM_VM_RESET, GH_RM_VM_CONFIG_IMAGE,
-	GH_RM_VM_AUTH_IMAGE, GH_RM_VM_INIT, GH_RM_VM_GET_ID, GH_RM_VM_LOOKUP_URI, GH_RM_VM_LOOKUP_GUID,
-	GH_RM_VM_LOOKUP_NAME, GH_RM_VM_GET_OWNER, GH_RM_VM_GET_STATE, GH_RM_VM_GET_CRASH_MSG,
-	GH_RM_VM_GET_HYP_RESOURCES, GH_RM_VM_GET_VMID, GH_RM_VM_GET_PEERS, GH_RM_VM_SET_TIME_BASE,
-	GH_RM_VM_SET_CONTEXT, GH_RM_VM_HOST_GET_TYPE, GH_RM_VM_IRQ_LEND, GH_RM_VM_IRQ_NOTIFY, GH_RM_VM_SET_STATUS,
+	GH_RM_MEM_DONATE,
+	GH_RM_MEM_ACCEPT,
+	GH_RM_MEM_LEND,
+	GH_RM_MEM_SHARE,
+	GH_RM_MEM_RELEASE,
+	GH_RM_MEM_RECLAIM,
+	GH_RM_MEM_NOTIFY,
+	GH_RM_MEM_APPEND,
+	GH_RM_MEM_QCOM_LOOKUP_SGL,
+	GH_RM_VM_ALLOCATE,
+	GH_RM_VM_DEALLOCATE,
+	GH_RM_VM_START,
+	GH_RM_VM_STOP,
+	GH_RM_VM_RESET,
+	GH_RM_VM_CONFIG_IMAGE,
+	GH_RM_VM_AUTH_IMAGE,
+	GH_RM_VM_INIT,
+	GH_RM_VM_GET_ID,
+	GH_RM_VM_LOOKUP_URI,
+	GH_RM_VM_LOOKUP_GUID,
+	GH_RM_VM_LOOKUP_NAME,
+	GH_RM_VM_GET_OWNER,
+	GH_RM_VM_GET_STATE,
+	GH_RM_VM_GET_CRASH_MSG,
+	GH_RM_VM_GET_HYP_RESOURCES,
+	GH_RM_VM_GET_VMID,
+	GH_RM_VM_GET_PEERS,
+	GH_RM_VM_SET_TIME_BASE,
+	GH_RM_VM_SET_CONTEXT,
+	GH_RM_VM_HOST_GET_TYPE,
+	GH_RM_VM_IRQ_LEND,
+	GH_RM_VM_IRQ_NOTIFY,
+	GH_RM_VM_SET_STATUS,
 };
 
 /* Most are near the first dynamic ones. */
@@ -90,15 +117,15 @@ static size_t fields(uint8_t *msg, size_t max)
 		case 0:
 			a = vmid();
 			break;
-		case 1:		/* an access entry */
+		case 1: /* an access entry */
 			a = vmid() | (uint32_t)byte() << 16;
 			break;
-		case 2:		/* a range */
+		case 2: /* a range */
 			a = address();
 			b = length();
 			width = 16;
 			break;
-		case 3:		/* a small number: count, handle, label, flags */
+		case 3: /* a small number: count, handle, label, flags */
 			a = byte();
 			break;
 		case 4:
@@ -132,7 +159,9 @@ static size_t list(uint8_t *to, unsigned int kind)
 
 	while (count-- > 0) {
 		const uint8_t a = byte(), b = byte();
-		const uint16_t id = a < 224 ? (uint16_t)(0x80 + a % 3) : a < 250 ? GH_VMID_PRIMARY : vmid();
+		const uint16_t id = a < 224   ? (uint16_t)(0x80 + a % 3)
+				    : a < 250 ? GH_VMID_PRIMARY
+					      : vmid();
 		const struct gh_rm_acl acl = { .vmid = id, .rights = b < 200 ? 7 : b & 15 };
 		const struct gh_rm_sgl sgl = {
 			.ipa = a < 250 ? FAKE_RAM_BASE + a * 0x1000ull : address(),
@@ -158,9 +187,9 @@ static void listed(void)
 		size_t head;
 		bool acl, sgl;
 	} kinds[] = {
-		{ GH_RM_MEM_LEND, 8, true, true },	{ GH_RM_MEM_SHARE, 8, true, true },
-		{ GH_RM_MEM_DONATE, 8, true, true },	{ GH_RM_MEM_QCOM_LOOKUP_SGL, 8, true, true },
-		{ GH_RM_MEM_ACCEPT, 12, true, true },	{ GH_RM_MEM_APPEND, 8, false, true },
+		{ GH_RM_MEM_LEND, 8, true, true },     { GH_RM_MEM_SHARE, 8, true, true },
+		{ GH_RM_MEM_DONATE, 8, true, true },   { GH_RM_MEM_QCOM_LOOKUP_SGL, 8, true, true },
+		{ GH_RM_MEM_ACCEPT, 12, true, true },  { GH_RM_MEM_APPEND, 8, false, true },
 		{ GH_RM_MEM_NOTIFY, 12, true, false },
 	};
 	unsigned int kind = byte() % (sizeof(kinds) / sizeof(kinds[0]));
@@ -194,7 +223,8 @@ static void raw_packet(void)
 
 static void give(void)
 {
-	static const uint32_t how[] = { GH_RM_MEM_LEND, GH_RM_MEM_SHARE, GH_RM_MEM_DONATE, GH_RM_MEM_LEND };
+	static const uint32_t how[] = { GH_RM_MEM_LEND, GH_RM_MEM_SHARE, GH_RM_MEM_DONATE,
+					GH_RM_MEM_LEND };
 	struct gh_rm_sgl range;
 	uint16_t to = vmid();
 	uint8_t b = byte();

@@ -2,8 +2,8 @@
 /*
  * Fuzzes what the resource manager reads from and writes into device trees of guests.
  *
- * An input that begins with an even byte is the blob itself. An odd one is a recipe: bytes that choose nodes,
- * properties and values from the names that the resource manager looks for.
+ * An input that begins with an even byte is the blob itself. An odd one is a recipe: bytes that
+ * choose nodes, properties and values from the names that the resource manager looks for.
  */
 #include <assert.h>
 #include <libfdt.h>
@@ -11,30 +11,108 @@
 
 #include "tests/unit/rm_client.h"
 
-#define IMAGE_SIZE	0x200000u
-#define NODES_MAX	200u
+#define IMAGE_SIZE 0x200000u
+#define NODES_MAX 200u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const node_names[] = {
-	"gunyah-vm-config", "qcom,vm-config", "memory", "interrupts", "vcpus", "vdevices", "cpus", "cpu@0", "cpu@1",
-	"chosen", "hypervisor", "reserved-memory", "pool", "gic", "psci", "bell", "shm", "memory@80000000", "aliases",
+	"gunyah-vm-config",
+	"qcom,vm-config",
+	"memory",
+	"interrupts",
+	"vcpus",
+	"vdevices",
+	"cpus",
+	"cpu@0",
+	"cpu@1",
+	"chosen",
+	"hypervisor",
+	"reserved-memory",
+	"pool",
+	"gic",
+	"psci",
+	"bell",
+	"shm",
+	"memory@80000000",
+	"aliases",
 };
 
 static const char *const property_names[] = {
-	"image-name", "vm-uri", "vm-guid", "vm-attrs", "#address-cells", "#size-cells", "base-address", "size-min",
-	"size-max", "is-direct", "config", "affinity", "device_type", "status", "enable-method", "cpu-idle-states",
-	"compatible", "interrupt-controller", "#interrupt-cells", "#redistributor-regions", "redistributor-stride",
-	"reg", "vdevice-type", "generate", "label", "qcom,label", "peer-default", "peer", "push-compatible",
-	"source-can-clear", "base", "allocate-base", "optional", "dma_base", "interrupt-parent", "phandle", "reusable",
-	"iomemory-ranges", "qcom,rm-mem-handle", "foo",
+	"image-name",
+	"vm-uri",
+	"vm-guid",
+	"vm-attrs",
+	"#address-cells",
+	"#size-cells",
+	"base-address",
+	"size-min",
+	"size-max",
+	"is-direct",
+	"config",
+	"affinity",
+	"device_type",
+	"status",
+	"enable-method",
+	"cpu-idle-states",
+	"compatible",
+	"interrupt-controller",
+	"#interrupt-cells",
+	"#redistributor-regions",
+	"redistributor-stride",
+	"reg",
+	"vdevice-type",
+	"generate",
+	"label",
+	"qcom,label",
+	"peer-default",
+	"peer",
+	"push-compatible",
+	"source-can-clear",
+	"base",
+	"allocate-base",
+	"optional",
+	"dma_base",
+	"interrupt-parent",
+	"phandle",
+	"reusable",
+	"iomemory-ranges",
+	"qcom,rm-mem-handle",
+	"foo",
 };
 
 static const char *const texts[] = {
-	"demo-vm", "proxy", "static", "cpu", "psci", "qcom,gunyah-hvc", "okay", "disabled", "fail", "memory",
-	"arm,gic-v3", "arm,psci-1.0", "doorbell", "shm", "rm-rpc", "virtio-mmio", "/hypervisor/bell", "/gic", "/cpus",
-	"/hypervisor/a/b/c", "/a", "//", "/hypervisor/qcom,gunyah-vm", "/", "no-reset", "no-shutdown", "crash-fatal",
-	"01234567-89ab-cdef-0123-456789abcdef", "gic", "foo", "/reserved-memory/buffer@800000000",
+	"demo-vm",
+	"proxy",
+	"static",
+	"cpu",
+	"psci",
+	"qcom,gunyah-hvc",
+	"okay",
+	"disabled",
+	"fail",
+	"memory",
+	"arm,gic-v3",
+	"arm,psci-1.0",
+	"doorbell",
+	"shm",
+	"rm-rpc",
+	"virtio-mmio",
+	"/hypervisor/bell",
+	"/gic",
+	"/cpus",
+	"/hypervisor/a/b/c",
+	"/a",
+	"//",
+	"/hypervisor/qcom,gunyah-vm",
+	"/",
+	"no-reset",
+	"no-shutdown",
+	"crash-fatal",
+	"01234567-89ab-cdef-0123-456789abcdef",
+	"gic",
+	"foo",
+	"/reserved-memory/buffer@800000000",
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -62,8 +140,9 @@ static void text_property(void *fdt, const char *name)
 static void number_property(void *fdt, const char *name)
 {
 	static const uint32_t usual[] = {
-		0, 1, 2, 3, 4, 32, 77, 0x1000, 0x10000, 0x20000, 0x40000, 0x3ffb0000, 0x3fff0000, 0x80000000, 0x90000000,
-		0xfffff000,
+		0,	    1,		2,	    3,		4,	 32,
+		77,	    0x1000,	0x10000,    0x20000,	0x40000, 0x3ffb0000,
+		0x3fff0000, 0x80000000, 0x90000000, 0xfffff000,
 	};
 	fdt32_t cells[8];
 	unsigned int count = byte() % 9;
@@ -140,7 +219,7 @@ static void life(struct rm_test_vm *vm)
 	rm_vm_halted(vm->vmid, &off);
 	err = rm_unmake(vm);
 	if (err == GH_RM_ERROR_DENIED)
-		return;			/* the tree asked for no-reset, and got it */
+		return; /* the tree asked for no-reset, and got it */
 	assert(err == GH_RM_OK && rm_reclaim(handle) == GH_RM_OK);
 	assert(fake.pages == 0 && fake_primary_whole());
 }

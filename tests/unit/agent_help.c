@@ -246,7 +246,7 @@ static void on_done(struct call *call)
 	pthread_mutex_unlock(&w->lock);
 }
 
-struct call *help_post(struct service *service, const char *method, void *request)
+static struct call *post(struct service *service, const char *method, void *request, uint64_t revision)
 {
 	struct call *call = calloc(1, sizeof(*call));
 	struct waiter *w = calloc(1, sizeof(*w));
@@ -258,11 +258,17 @@ struct call *help_post(struct service *service, const char *method, void *reques
 	call->method = service_method_find(method);
 	assert_non_null(call->method);
 	call->request = request;
+	call->if_match = revision;
 	snprintf(call->actor, sizeof(call->actor), "test");
 	call->done = on_done;
 	call->data = w;
 	service_post(service, call);
 	return call;
+}
+
+struct call *help_post(struct service *service, const char *method, void *request)
+{
+	return post(service, method, request, 0);
 }
 
 bool help_done(struct call *call)
@@ -291,7 +297,12 @@ void help_wait(struct call *call)
 
 struct call *help_call(struct service *service, const char *method, void *request)
 {
-	struct call *call = help_post(service, method, request);
+	return help_call_match(service, method, request, 0);
+}
+
+struct call *help_call_match(struct service *service, const char *method, void *request, uint64_t revision)
+{
+	struct call *call = post(service, method, request, revision);
 
 	help_wait(call);
 	return call;

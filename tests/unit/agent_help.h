@@ -36,6 +36,8 @@ struct config *help_config(const char *dir);
 
 /* Posts a call and waits for its answer; the caller frees it with call_free(). Takes the request. */
 struct call *help_call(struct service *service, const char *method, void *request);
+/* The same with If-Match. */
+struct call *help_call_match(struct service *service, const char *method, void *request, uint64_t revision);
 /* The same without waiting. help_wait() waits for it. */
 struct call *help_post(struct service *service, const char *method, void *request);
 void help_wait(struct call *call);

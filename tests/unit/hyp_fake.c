@@ -10,6 +10,35 @@
 
 #include "tests/unit/hyp_fake.h"
 
+/* Weak, since every test program has this file, and tests of the hypervisor itself take the real ones. */
+#pragma weak hyp_primary
+#pragma weak hyp_cpu_count
+#pragma weak hyp_vm_create
+#pragma weak hyp_vm_destroy
+#pragma weak hyp_vm_id
+#pragma weak hyp_vm_map
+#pragma weak hyp_vm_unmap
+#pragma weak hyp_vm_translate
+#pragma weak hyp_is_primary_ram
+#pragma weak hyp_ptr
+#pragma weak hyp_clean
+#pragma weak hyp_ipa_bits
+#pragma weak hyp_vm_add_vmmio
+#pragma weak hyp_vm_set_gic
+#pragma weak hyp_vm_add_vcpu
+#pragma weak hyp_vcpu_set_reg
+#pragma weak hyp_vcpu_power_on
+#pragma weak hyp_vm_kill
+#pragma weak hyp_vm_add_doorbell
+#pragma weak hyp_rm_link
+#pragma weak hyp_rm_send
+#pragma weak hyp_alloc_page
+#pragma weak hyp_free_page
+#pragma weak hyp_random
+#pragma weak hyp_log
+#pragma weak hyp_lock
+#pragma weak hyp_unlock
+
 struct fake fake;
 
 static void free_pages(void)
@@ -37,14 +66,16 @@ void fake_reset(void)
 	for (unsigned int i = 0; i < HYP_VMS_MAX; i++)
 		fake.vms[i].used = false;
 	memset(&fake.primary, 0, offsetof(struct vm, range));
-	memset((uint8_t *)&fake + offsetof(struct fake, ram), 0, sizeof(fake) - offsetof(struct fake, ram));
+	memset((uint8_t *)&fake + offsetof(struct fake, ram), 0,
+	       sizeof(fake) - offsetof(struct fake, ram));
 	fake.ram = ram;
 	fake.cpus = 2;
 	fake.bells_max = FAKE_BELLS;
 	fake.primary.used = true;
 	fake.primary.vmid = GH_VMID_PRIMARY;
 	fake.primary.ranges = 1;
-	fake.primary.range[0] = (struct fake_range){ FAKE_RAM_BASE, FAKE_RAM_BASE, FAKE_RAM_SIZE, 7 };
+	fake.primary.range[0] =
+		(struct fake_range){ FAKE_RAM_BASE, FAKE_RAM_BASE, FAKE_RAM_SIZE, 7 };
 }
 
 struct vm *fake_vm(uint16_t vmid)
@@ -183,8 +214,8 @@ enum gh_error hyp_vm_unmap(struct vm *vm, ipa_t ipa, uint64_t size)
 		if (r.ipa + r.size > ipa + size) {
 			uint64_t cut = ipa + size - r.ipa;
 
-			vm->range[vm->ranges++] =
-				(struct fake_range){ ipa + size, r.pa + cut, r.size - cut, r.rights };
+			vm->range[vm->ranges++] = (struct fake_range){ ipa + size, r.pa + cut,
+								       r.size - cut, r.rights };
 		}
 	}
 	count = 0;
@@ -212,7 +243,8 @@ bool hyp_vm_translate(struct vm *vm, ipa_t ipa, pa_t *pa, unsigned int *rights, 
 
 bool hyp_is_primary_ram(pa_t pa, uint64_t size)
 {
-	return pa >= FAKE_RAM_BASE && size <= FAKE_RAM_SIZE && pa - FAKE_RAM_BASE <= FAKE_RAM_SIZE - size;
+	return pa >= FAKE_RAM_BASE && size <= FAKE_RAM_SIZE &&
+	       pa - FAKE_RAM_BASE <= FAKE_RAM_SIZE - size;
 }
 
 void *hyp_ptr(pa_t pa)
@@ -251,7 +283,8 @@ enum gh_error hyp_vm_set_gic(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t str
 	return GH_ERROR_OK;
 }
 
-enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint64_t *cap, uint32_t *virq)
+enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint64_t *cap,
+			      uint32_t *virq)
 {
 	assert(index == vm->vcpus && vm->gic);
 	if (index == HYP_CPUS_MAX)
@@ -262,8 +295,8 @@ enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint
 	return GH_ERROR_OK;
 }
 
-enum gh_error hyp_vcpu_set_reg(struct vm *vm, unsigned int index, unsigned int set, unsigned int reg,
-			       uint64_t value)
+enum gh_error hyp_vcpu_set_reg(struct vm *vm, unsigned int index, unsigned int set,
+			       unsigned int reg, uint64_t value)
 {
 	assert(index < vm->vcpus && !vm->vcpu[index].on);
 	if (set == 1 && value % 4)
@@ -291,7 +324,8 @@ void hyp_vm_kill(struct vm *vm)
 	vm->killed = true;
 }
 
-enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear, uint64_t *cap)
+enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear,
+				  uint64_t *cap)
 {
 	assert(intid >= 32 && intid < 1020);
 	if (vm->bells >= fake.bells_max || vm->bells >= FAKE_BELLS)

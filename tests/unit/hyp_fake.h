@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hypervisor made of arrays, for tests of the resource manager: RAM, stage 2 as lists of ranges, one queue.
+ * A hypervisor made of arrays, for tests of the resource manager: RAM, stage 2 as lists of ranges,
+ * one queue.
  *
  * It asserts what core/hyp.h demands of its caller, and can fail the n-th call of a kind.
  */
@@ -9,11 +10,11 @@
 
 #include "core/hyp.h"
 
-#define FAKE_RAM_BASE	0x40000000ull
-#define FAKE_RAM_SIZE	0x2000000ull	/* 32 MiB */
-#define FAKE_RANGES	8192u
-#define FAKE_BELLS	128u
-#define FAKE_PAGES	1024u		/* that hyp_alloc_page() gives */
+#define FAKE_RAM_BASE 0x40000000ull
+#define FAKE_RAM_SIZE 0x2000000ull /* 32 MiB */
+#define FAKE_RANGES 8192u
+#define FAKE_BELLS 128u
+#define FAKE_PAGES 1024u /* that hyp_alloc_page() gives */
 
 struct fake_range {
 	ipa_t ipa;
@@ -54,11 +55,11 @@ struct fake {
 	void *page[FAKE_PAGES];
 	uint8_t *ram;
 	unsigned int cpus;
-	unsigned int bells_max;			/* of all VMs */
-	long pages;				/* allocated and not freed */
+	unsigned int bells_max; /* of all VMs */
+	long pages;		/* allocated and not freed */
 	/* countdowns: the n-th call from now fails; 0 never */
 	unsigned int fail_alloc, fail_map, fail_unmap;
-	unsigned int maps, unmaps;		/* calls */
+	unsigned int maps, unmaps; /* calls */
 	/* the primary's receive queue */
 	unsigned int first, count;
 	struct {
@@ -66,14 +67,14 @@ struct fake {
 		size_t size;
 	} queue[GH_RM_QUEUE_DEPTH];
 	bool locked;
-	char log[256];				/* the last line */
+	char log[256]; /* the last line */
 };
 
 extern struct fake fake;
 
-void fake_reset(void);			/* a new machine: all of RAM mapped 1:1 in the primary */
+void fake_reset(void); /* a new machine: all of RAM mapped 1:1 in the primary */
 void fake_free(void);
-struct vm *fake_vm(uint16_t vmid);	/* NULL: does not exist */
+struct vm *fake_vm(uint16_t vmid); /* NULL: does not exist */
 /* Takes one message off the queue and tells the resource manager; 0: empty. */
 size_t fake_take(uint8_t msg[GH_RM_MSG_SIZE]);
 /* True when the primary's stage 2 is as at boot. */

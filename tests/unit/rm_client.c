@@ -60,7 +60,7 @@ static void take(const struct gh_rm_header *h, const uint8_t *payload, size_t si
 		client.size = got;
 		break;
 	default:
-		abort();	/* the resource manager never asks */
+		abort(); /* the resource manager never asks */
 	}
 }
 
@@ -143,11 +143,13 @@ uint16_t rm_new_vm(void)
 	return rm_ask_vmid(GH_RM_VM_ALLOCATE, 0) ? 0 : (uint16_t)rm_reply_u32(0);
 }
 
-uint32_t rm_give_labelled(uint32_t id, uint16_t vmid, struct gh_rm_sgl range, uint32_t label, uint32_t *handle)
+uint32_t rm_give_labelled(uint32_t id, uint16_t vmid, struct gh_rm_sgl range, uint32_t label,
+			  uint32_t *handle)
 {
 	uint16_t acls = id == GH_RM_MEM_SHARE ? 2 : 1;
 	struct gh_rm_mem_share head = { .label = label };
-	struct gh_rm_acl acl[2] = { { .vmid = vmid, .rights = 7 }, { .vmid = GH_VMID_PRIMARY, .rights = 7 } };
+	struct gh_rm_acl acl[2] = { { .vmid = vmid, .rights = 7 },
+				    { .vmid = GH_VMID_PRIMARY, .rights = 7 } };
 	uint8_t msg[64], *p = msg;
 	uint32_t err;
 
@@ -182,7 +184,9 @@ uint32_t rm_config(uint16_t vmid, uint32_t handle, uint64_t dtb_offset, uint64_t
 
 uint32_t rm_stop(uint16_t vmid, uint8_t flags)
 {
-	struct gh_rm_vm_stop request = { .vmid = vmid, .flags = flags, .reason = GH_RM_VM_STOP_REASON };
+	struct gh_rm_vm_stop request = { .vmid = vmid,
+					 .flags = flags,
+					 .reason = GH_RM_VM_STOP_REASON };
 
 	return rm_ask(GH_RM_VM_STOP, &request, sizeof(request));
 }
@@ -230,8 +234,8 @@ static void write_cpus(void *fdt, const struct tree_options *o)
 static void write_gic(void *fdt, const struct tree_options *o)
 {
 	uint64_t gicr = o->gicr_size ? o->gicr_size : 0x20000u * (o->cpus ? o->cpus : 2);
-	fdt64_t reg[] = { cpu_to_fdt64(0x3fff0000), cpu_to_fdt64(0x10000), cpu_to_fdt64(0x3fff0000 - gicr),
-			  cpu_to_fdt64(gicr) };
+	fdt64_t reg[] = { cpu_to_fdt64(0x3fff0000), cpu_to_fdt64(0x10000),
+			  cpu_to_fdt64(0x3fff0000 - gicr), cpu_to_fdt64(gicr) };
 
 	fdt_begin_node(fdt, "interrupt-controller@3fff0000");
 	text(fdt, "compatible", "arm,gic-v3");
@@ -247,7 +251,8 @@ static void write_vdevs(void *fdt, const struct tree_options *o)
 {
 	fdt_begin_node(fdt, "vdevices");
 	for (unsigned int i = 0; i < o->bells; i++) {
-		fdt32_t irq[] = { 0, cpu_to_fdt32(o->same_spi ? 4 : 4 + i), cpu_to_fdt32(i % 2 ? 4 : 1) };
+		fdt32_t irq[] = { 0, cpu_to_fdt32(o->same_spi ? 4 : 4 + i),
+				  cpu_to_fdt32(i % 2 ? 4 : 1) };
 		char name[64];
 
 		snprintf(name, sizeof(name), "bell-%u", i);

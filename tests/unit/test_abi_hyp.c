@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The hypercall ABI a second time, typed from the fact sheet (sections 1.1 to 1.9), compared with api/gunyah/abi.h. */
+/*
+ * The hypercall ABI a second time, typed from the fact sheet (sections 1.1 to 1.9), compared with
+ * api/gunyah/abi.h.
+ */
 #include "tests/unit/abi_help.h"
 
 #include "api/gunyah/abi.h"
@@ -31,13 +34,17 @@ static void vendor_uid(void **state)
 		0x94, 0x6f, 0x60, 0x9b, 0x54, 0x53, 0x9d, 0xe6,
 	};
 	static const uint32_t words[4] = {
-		GH_UID_QCOM_0, GH_UID_QCOM_1, GH_UID_QCOM_2, GH_UID_QCOM_3,
+		GH_UID_QCOM_0,
+		GH_UID_QCOM_1,
+		GH_UID_QCOM_2,
+		GH_UID_QCOM_3,
 	};
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
 		const uint8_t *b = uuid + 4 * i;
-		uint32_t word = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+		uint32_t word = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
+				(uint32_t)b[3] << 24;
 
 		assert_int_equal(words[i], word);
 	}
@@ -55,7 +62,8 @@ static void public_uid(void **state)
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
 		const uint8_t *b = uuid + 4 * i;
-		uint32_t word = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+		uint32_t word = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
+				(uint32_t)b[3] << 24;
 
 		assert_int_equal(words[i], word);
 	}
@@ -122,20 +130,37 @@ static void calls(void **state)
 static void errors(void **state)
 {
 	static const struct abi_value values[] = {
-		V(GH_ERROR_OK, 0), V(GH_ERROR_UNIMPLEMENTED, -1), V(GH_ERROR_RETRY, -2),
-		V(GH_ERROR_ARG_INVALID, 1), V(GH_ERROR_ARG_SIZE, 2), V(GH_ERROR_ARG_ALIGN, 3),
-		V(GH_ERROR_NOMEM, 10), V(GH_ERROR_NORESOURCES, 11),
-		V(GH_ERROR_ADDR_OVFL, 20), V(GH_ERROR_ADDR_UNFL, 21), V(GH_ERROR_ADDR_INVALID, 22),
-		V(GH_ERROR_DENIED, 30), V(GH_ERROR_BUSY, 31), V(GH_ERROR_IDLE, 32),
-		V(GH_ERROR_OBJECT_STATE, 33), V(GH_ERROR_OBJECT_CONFIG, 34),
-		V(GH_ERROR_OBJECT_CONFIGURED, 35), V(GH_ERROR_FAILURE, 36),
-		V(GH_ERROR_IRQ_BOUND, 40), V(GH_ERROR_IRQ_UNBOUND, 41),
-		V(GH_ERROR_CSPACE_CAP_NULL, 50), V(GH_ERROR_CSPACE_CAP_REVOKED, 51),
-		V(GH_ERROR_CSPACE_WRONG_OBJ_TYPE, 52), V(GH_ERROR_CSPACE_INSUF_RIGHTS, 53),
+		V(GH_ERROR_OK, 0),
+		V(GH_ERROR_UNIMPLEMENTED, -1),
+		V(GH_ERROR_RETRY, -2),
+		V(GH_ERROR_ARG_INVALID, 1),
+		V(GH_ERROR_ARG_SIZE, 2),
+		V(GH_ERROR_ARG_ALIGN, 3),
+		V(GH_ERROR_NOMEM, 10),
+		V(GH_ERROR_NORESOURCES, 11),
+		V(GH_ERROR_ADDR_OVFL, 20),
+		V(GH_ERROR_ADDR_UNFL, 21),
+		V(GH_ERROR_ADDR_INVALID, 22),
+		V(GH_ERROR_DENIED, 30),
+		V(GH_ERROR_BUSY, 31),
+		V(GH_ERROR_IDLE, 32),
+		V(GH_ERROR_OBJECT_STATE, 33),
+		V(GH_ERROR_OBJECT_CONFIG, 34),
+		V(GH_ERROR_OBJECT_CONFIGURED, 35),
+		V(GH_ERROR_FAILURE, 36),
+		V(GH_ERROR_IRQ_BOUND, 40),
+		V(GH_ERROR_IRQ_UNBOUND, 41),
+		V(GH_ERROR_CSPACE_CAP_NULL, 50),
+		V(GH_ERROR_CSPACE_CAP_REVOKED, 51),
+		V(GH_ERROR_CSPACE_WRONG_OBJ_TYPE, 52),
+		V(GH_ERROR_CSPACE_INSUF_RIGHTS, 53),
 		V(GH_ERROR_CSPACE_FULL, 54),
-		V(GH_ERROR_MSGQ_EMPTY, 60), V(GH_ERROR_MSGQ_FULL, 61),
-		V(GH_ERROR_MEMDB_NOT_OWNER, 111), V(GH_ERROR_MEMEXTENT_MAPPINGS_FULL, 120),
-		V(GH_ERROR_MEMEXTENT_TYPE, 121), V(GH_ERROR_EXISTING_MAPPING, 200),
+		V(GH_ERROR_MSGQ_EMPTY, 60),
+		V(GH_ERROR_MSGQ_FULL, 61),
+		V(GH_ERROR_MEMDB_NOT_OWNER, 111),
+		V(GH_ERROR_MEMEXTENT_MAPPINGS_FULL, 120),
+		V(GH_ERROR_MEMEXTENT_TYPE, 121),
+		V(GH_ERROR_EXISTING_MAPPING, 200),
 	};
 
 	(void)state;
@@ -146,16 +171,11 @@ static void errors(void **state)
 static void rights(void **state)
 {
 	static const struct abi_value values[] = {
-		V(GH_RIGHT_VCPU_AFFINITY, 1 << 1),
-		V(GH_RIGHT_VCPU_YIELD_TO, 1 << 4),
-		V(GH_RIGHT_VCPU_BIND_VIRQ, 1 << 5),
-		V(GH_RIGHT_VCPU_STATE, 1 << 6),
-		V(GH_RIGHT_DOORBELL_SEND, 1 << 0),
-		V(GH_RIGHT_DOORBELL_RECV, 1 << 1),
-		V(GH_RIGHT_DOORBELL_BIND, 1 << 2),
-		V(GH_RIGHT_MSGQ_SEND, 1 << 0),
-		V(GH_RIGHT_MSGQ_RECV, 1 << 1),
-		V(GH_RIGHT_MSGQ_BIND_SEND, 1 << 2),
+		V(GH_RIGHT_VCPU_AFFINITY, 1 << 1),  V(GH_RIGHT_VCPU_YIELD_TO, 1 << 4),
+		V(GH_RIGHT_VCPU_BIND_VIRQ, 1 << 5), V(GH_RIGHT_VCPU_STATE, 1 << 6),
+		V(GH_RIGHT_DOORBELL_SEND, 1 << 0),  V(GH_RIGHT_DOORBELL_RECV, 1 << 1),
+		V(GH_RIGHT_DOORBELL_BIND, 1 << 2),  V(GH_RIGHT_MSGQ_SEND, 1 << 0),
+		V(GH_RIGHT_MSGQ_RECV, 1 << 1),	    V(GH_RIGHT_MSGQ_BIND_SEND, 1 << 2),
 		V(GH_RIGHT_MSGQ_BIND_RECV, 1 << 3),
 	};
 
@@ -192,14 +212,10 @@ static void vcpu_run(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(conventions),
-		cmocka_unit_test(vendor_uid),
-		cmocka_unit_test(public_uid),
-		cmocka_unit_test(identify),
-		cmocka_unit_test(calls),
-		cmocka_unit_test(errors),
-		cmocka_unit_test(rights),
-		cmocka_unit_test(vcpu_run),
+		cmocka_unit_test(conventions), cmocka_unit_test(vendor_uid),
+		cmocka_unit_test(public_uid),  cmocka_unit_test(identify),
+		cmocka_unit_test(calls),       cmocka_unit_test(errors),
+		cmocka_unit_test(rights),      cmocka_unit_test(vcpu_run),
 	};
 
 	return cmocka_run_group_tests_name("abi_hyp", tests, NULL, NULL);

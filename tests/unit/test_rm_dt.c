@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device trees through the resource manager: what a guest's must have, what it finds added, and the primary's link.
+ * Device trees through the resource manager: what a guest's must have, what it finds added, and the
+ * primary's link.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,8 +69,10 @@ static void provoked_failures(void **state)
 	expect(&(struct tree_options){ .no_chosen = true }, 0, GH_RM_ERROR_NORESOURCE);
 	expect(&(struct tree_options){ .hypervisor = true }, 0, GH_RM_ERROR_NORESOURCE);
 	expect(&(struct tree_options){ .memory_unit = true }, 0, GH_RM_ERROR_NORESOURCE);
-	expect(&(struct tree_options){ .reserved = true, .reserved_base = 0x90000000, .reserved_size = 0x1000 }, 0,
-	       GH_RM_ERROR_NORESOURCE);
+	expect(&(struct tree_options){ .reserved = true,
+				       .reserved_base = 0x90000000,
+				       .reserved_size = 0x1000 },
+	       0, GH_RM_ERROR_NORESOURCE);
 	expect(&(struct tree_options){ .gicr_size = 0x20000 }, GH_RM_ERROR_NORESOURCE, 0);
 	expect(&(struct tree_options){ .cpus = 3 }, GH_RM_ERROR_NORESOURCE, 0);
 	expect(&(struct tree_options){ .no_image_name = true }, GH_RM_ERROR_MEM_INVALID, 0);
@@ -87,8 +90,10 @@ static void provoked_failures(void **state)
 	expect(&(struct tree_options){ .base = 0x1000000000 }, GH_RM_ERROR_ARGUMENT_INVALID, 0);
 	expect(&(struct tree_options){ .base = 0xfffe00000 }, GH_RM_ERROR_ARGUMENT_INVALID, 0);
 	expect(&(struct tree_options){ .base = 0xfffffffffffff000 }, GH_RM_ERROR_MEM_INVALID, 0);
-	expect(&(struct tree_options){ .base = 0x3fe00000 }, GH_RM_ERROR_NORESOURCE, 0);	/* on the GIC */
-	expect(&(struct tree_options){ .size_max = 0xfffffffffffff000 }, GH_RM_ERROR_MEM_INVALID, 0);
+	expect(&(struct tree_options){ .base = 0x3fe00000 }, GH_RM_ERROR_NORESOURCE,
+	       0); /* on the GIC */
+	expect(&(struct tree_options){ .size_max = 0xfffffffffffff000 }, GH_RM_ERROR_MEM_INVALID,
+	       0);
 	expect(&(struct tree_options){ .size_max = 0xf90000000 }, GH_RM_ERROR_ARGUMENT_INVALID, 0);
 	fake.bells_max = 1;
 	expect(&(struct tree_options){ .bells = 2 }, GH_RM_ERROR_NORESOURCE, 0);
@@ -98,7 +103,7 @@ static void small_places(void **state)
 {
 	size_t size = rm_write_tree(vm.pa + TREE_OFFSET, &plain);
 	static const struct {
-		int more;	/* than the tree's own size */
+		int more; /* than the tree's own size */
 		uint32_t init, start;
 	} places[] = {
 		{ -1, GH_RM_ERROR_MEM_INVALID, 0 },
@@ -111,7 +116,8 @@ static void small_places(void **state)
 		uint64_t place = (uint64_t)((int64_t)size + places[i].more);
 
 		vm.vmid = rm_new_vm();
-		assert_int_equal(rm_give(GH_RM_MEM_LEND, vm.vmid, vm.pa, vm.size, &vm.handle), GH_RM_OK);
+		assert_int_equal(rm_give(GH_RM_MEM_LEND, vm.vmid, vm.pa, vm.size, &vm.handle),
+				 GH_RM_OK);
 		assert_int_equal(rm_config(vm.vmid, vm.handle, TREE_OFFSET, place), GH_RM_OK);
 		assert_int_equal(rm_ask_vmid(GH_RM_VM_INIT, vm.vmid), places[i].init);
 		if (!places[i].init)
@@ -139,8 +145,10 @@ static void broken_blobs(void **state)
 				continue;
 			memcpy(&good, tree + word * 4, 4);
 			memcpy(tree + word * 4, &lie, 4);
-			assert_int_equal(rm_config(vm.vmid, vm.handle, TREE_OFFSET, TREE_MAX), GH_RM_OK);
-			assert_int_equal(rm_ask_vmid(GH_RM_VM_INIT, vm.vmid), GH_RM_ERROR_MEM_INVALID);
+			assert_int_equal(rm_config(vm.vmid, vm.handle, TREE_OFFSET, TREE_MAX),
+					 GH_RM_OK);
+			assert_int_equal(rm_ask_vmid(GH_RM_VM_INIT, vm.vmid),
+					 GH_RM_ERROR_MEM_INVALID);
 			assert_int_equal(rm_ask_vmid(GH_RM_VM_RESET, vm.vmid), GH_RM_OK);
 			memcpy(tree + word * 4, &good, 4);
 		}
@@ -200,7 +208,10 @@ static void start(uint32_t how, const struct tree_options *o)
 static void the_guest_finds(void **state)
 {
 	static const char *const hypervisor[] = {
-		"gunyah-hypervisor", "qcom,gunyah-hypervisor-1.0", "qcom,gunyah-hypervisor", "simple-bus",
+		"gunyah-hypervisor",
+		"qcom,gunyah-hypervisor-1.0",
+		"qcom,gunyah-hypervisor",
+		"simple-bus",
 	};
 	static const char *const doorbell[] = { "qcom,gunyah-doorbell", "qcom,gunyah-capability" };
 	static const char *const name[] = { "demo-vm" };
@@ -226,7 +237,8 @@ static void the_guest_finds(void **state)
 	assert_int_equal(number("/memory", "reg", 2, 2), vm.size);
 	assert_int_equal(fdt_path_offset(fdt, "/reserved-memory"), -FDT_ERR_NOTFOUND);
 	/* the rest of the tree is as it was */
-	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), "bootargs", NULL), "console=hvc0");
+	assert_string_equal(fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), "bootargs", NULL),
+			    "console=hvc0");
 	assert_true(fdt_path_offset(fdt, "/cpus/cpu@1") > 0);
 	finish();
 }
@@ -259,7 +271,10 @@ static void gic_is_placed_when_it_has_no_place(void **state)
 	finish();
 }
 
-/* A second private parcel follows the first; a shared one lies apart, behind a fence; both are in /memory. */
+/*
+ * A second private parcel follows the first; a shared one lies apart, behind a fence; both are in
+ * /memory.
+ */
 static void more_memory(void **state)
 {
 	const struct gh_rm_sgl more = { .ipa = BASE, .size = 0x100000 };
@@ -273,8 +288,10 @@ static void more_memory(void **state)
 
 	(void)state;
 	assert_int_equal(rm_make(&vm, GH_RM_MEM_LEND, &plain), GH_RM_OK);
-	assert_int_equal(rm_give_labelled(GH_RM_MEM_LEND, vm.vmid, more, 0, &private_handle), GH_RM_OK);
-	assert_int_equal(rm_give_labelled(GH_RM_MEM_SHARE, vm.vmid, shared, 9, &shared_handle), GH_RM_OK);
+	assert_int_equal(rm_give_labelled(GH_RM_MEM_LEND, vm.vmid, more, 0, &private_handle),
+			 GH_RM_OK);
+	assert_int_equal(rm_give_labelled(GH_RM_MEM_SHARE, vm.vmid, shared, 9, &shared_handle),
+			 GH_RM_OK);
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid), GH_RM_OK);
 	fdt = rm_guest_tree(vm.pa + TREE_OFFSET);
 	hyp = fake_vm(vm.vmid);
@@ -307,19 +324,22 @@ static void size_max_limits_the_rest(void **state)
 	(void)state;
 	assert_int_equal(rm_make(&vm, GH_RM_MEM_LEND, &o), GH_RM_OK);
 	assert_int_equal(rm_give_labelled(GH_RM_MEM_LEND, vm.vmid, fits, 0, &handle[0]), GH_RM_OK);
-	assert_int_equal(rm_give_labelled(GH_RM_MEM_LEND, vm.vmid, excess, 0, &handle[1]), GH_RM_OK);
+	assert_int_equal(rm_give_labelled(GH_RM_MEM_LEND, vm.vmid, excess, 0, &handle[1]),
+			 GH_RM_OK);
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid), GH_RM_OK);
 	fdt = rm_guest_tree(vm.pa + TREE_OFFSET);
 	assert_int_equal(length("/memory", "reg"), 16);
 	assert_int_equal(number("/memory", "reg", 2, 2), 0x500000);
-	assert_int_equal(rm_reclaim(handle[1]), GH_RM_OK);	/* nobody took it */
+	assert_int_equal(rm_reclaim(handle[1]), GH_RM_OK); /* nobody took it */
 	finish();
 	assert_int_equal(rm_reclaim(handle[0]), GH_RM_OK);
 }
 
 static void reserved_nodes_match_parcels(void **state)
 {
-	struct tree_options o = { .reserved = true, .reserved_base = 0x90000000, .reserved_size = 0x2000,
+	struct tree_options o = { .reserved = true,
+				  .reserved_base = 0x90000000,
+				  .reserved_size = 0x2000,
 				  .reserved_label = 5 };
 	const struct gh_rm_sgl buffer = { .ipa = BASE, .size = 0x2000 };
 	uint32_t handle;
@@ -370,8 +390,10 @@ static void shared_buffer_device(void **state)
 
 	(void)state;
 	assert_int_equal(rm_make(&vm, GH_RM_MEM_LEND, &o), GH_RM_OK);
-	assert_int_equal(rm_give_labelled(GH_RM_MEM_SHARE, vm.vmid, buffer, 77, &handle[0]), GH_RM_OK);
-	assert_int_equal(rm_give_labelled(GH_RM_MEM_SHARE, vm.vmid, other, 78, &handle[1]), GH_RM_OK);
+	assert_int_equal(rm_give_labelled(GH_RM_MEM_SHARE, vm.vmid, buffer, 77, &handle[0]),
+			 GH_RM_OK);
+	assert_int_equal(rm_give_labelled(GH_RM_MEM_SHARE, vm.vmid, other, 78, &handle[1]),
+			 GH_RM_OK);
 	/* The VM is READY: its buffer is accepted on its behalf, and another one is not. */
 	rm_client_forget();
 	assert_int_equal(notify_shared(handle[0], 4), GH_RM_OK);
@@ -389,7 +411,8 @@ static void shared_buffer_device(void **state)
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid), GH_RM_OK);
 	fdt = rm_guest_tree(vm.pa + TREE_OFFSET);
 	expect_strings("/hypervisor/buffer-dev", "compatible", compatible, 2);
-	node = fdt_node_offset_by_phandle(fdt, (uint32_t)number("/hypervisor/buffer-dev", "memory-region", 0, 1));
+	node = fdt_node_offset_by_phandle(fdt, (uint32_t)number("/hypervisor/buffer-dev",
+								"memory-region", 0, 1));
 	assert_string_equal(fdt_get_name(fdt, node, NULL), "buffer@200000000");
 	assert_int_equal(number("/hypervisor/buffer-dev", "peer", 0, 1), 3);
 	assert_int_equal(number("/reserved-memory/buffer@200000000", "qcom,label", 0, 1), 77);
@@ -414,9 +437,10 @@ static void failures_half_way(void **state)
 	for (unsigned int n = 1; n < 4; n++) {
 		assert_int_equal(rm_make(&vm, GH_RM_MEM_LEND, &plain), GH_RM_OK);
 		fake.fail_map = n;
-		assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid), n == 1 ? GH_RM_ERROR_NORESOURCE : GH_RM_OK);
+		assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid),
+				 n == 1 ? GH_RM_ERROR_NORESOURCE : GH_RM_OK);
 		fake.fail_map = 0;
-		fake.fail_unmap = n == 3;	/* a part cannot be unmapped, so all is */
+		fake.fail_unmap = n == 3; /* a part cannot be unmapped, so all is */
 		finish();
 		fake.fail_unmap = 0;
 	}
@@ -427,10 +451,14 @@ static void failures_half_way(void **state)
 static void the_primary_finds(void **state)
 {
 	static const char *const hypervisor[] = {
-		"qcom,gunyah-hypervisor-1.0", "qcom,gunyah-hypervisor", "simple-bus",
+		"qcom,gunyah-hypervisor-1.0",
+		"qcom,gunyah-hypervisor",
+		"simple-bus",
 	};
 	static const char *const rm[] = {
-		"gunyah-resource-manager", "qcom,resource-manager-1-0", "qcom,resource-manager",
+		"gunyah-resource-manager",
+		"qcom,resource-manager-1-0",
+		"qcom,resource-manager",
 	};
 	static const char link[] = "/hypervisor/qcom,resource-manager-rpc@0000000000000000";
 	static _Alignas(8) uint8_t tree[4096];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memparcels: every check and code, appended lists, isolation of what is lent, and failures half-way.
+ * Memparcels: every check and code, appended lists, isolation of what is lent, and failures
+ * half-way.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,8 +114,8 @@ static void example_bytes(void **state)
 {
 	/* The document's SHARE, with our RAM's address. */
 	static const uint8_t share[] = {
-		0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0,    0,	  0x80, 0, 7, 0, 3, 0, 7, 0, 1, 0,
-		0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		0, 0, 0, 0, 0, 0,    0, 0, 2, 0, 0, 0, 0x80, 0, 7, 0, 3, 0, 7, 0, 1, 0,
+		0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 1,    0, 0, 0, 0, 0, 0, 0, 0, 0,
 	};
 	static const uint8_t reclaim[] = { 0, 0, 0, 0, 0, 0, 0, 0 };
 
@@ -124,7 +125,8 @@ static void example_bytes(void **state)
 	assert_int_equal(client.size, 4);
 	assert_true(fake_primary_has(BASE, 7));
 	assert_int_equal(rm_ask(GH_RM_MEM_RECLAIM, reclaim, sizeof(reclaim)), GH_RM_OK);
-	assert_int_equal(rm_ask(GH_RM_MEM_RECLAIM, reclaim, sizeof(reclaim)), GH_RM_ERROR_HANDLE_INVALID);
+	assert_int_equal(rm_ask(GH_RM_MEM_RECLAIM, reclaim, sizeof(reclaim)),
+			 GH_RM_ERROR_HANDLE_INVALID);
 }
 
 static void lent_pages_vanish(void **state)
@@ -217,12 +219,16 @@ static void bad_access_lists(void **state)
 	for (size_t i = 0; i < sizeof(bad_rights); i++)
 		assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, bad_rights[i], BASE, 0x1000),
 				 GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(simple(GH_RM_MEM_LEND, 0x82, 7, BASE, 0x1000), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(simple(GH_RM_MEM_LEND, 0x82, 7, BASE, 0x1000),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
 	assert_int_equal(simple(GH_RM_MEM_LEND, 0, 7, BASE, 0x1000), GH_RM_ERROR_ARGUMENT_INVALID);
 	/* the owner: in a SHARE, and only there */
-	assert_int_equal(simple(GH_RM_MEM_LEND, GH_VMID_PRIMARY, 7, BASE, 0x1000), GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(simple(GH_RM_MEM_DONATE, GH_VMID_PRIMARY, 7, BASE, 0x1000), GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(simple(GH_RM_MEM_SHARE, 0x80, 7, BASE, 0x1000), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(simple(GH_RM_MEM_LEND, GH_VMID_PRIMARY, 7, BASE, 0x1000),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(simple(GH_RM_MEM_DONATE, GH_VMID_PRIMARY, 7, BASE, 0x1000),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(simple(GH_RM_MEM_SHARE, 0x80, 7, BASE, 0x1000),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
 	assert_int_equal(simple(GH_RM_MEM_DONATE, 0x80, 6, BASE, 0x1000), GH_RM_ERROR_DENIED);
 	begin(0, 0, 0);
 	list(2);
@@ -252,9 +258,12 @@ static void attributes(void **state)
 {
 	(void)state;
 	assert_int_equal(with_attr(GH_RM_MEM_LEND, 4, 0x80), GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(with_attr(GH_RM_MEM_LEND, GH_RM_MEM_ATTR_DEVICE, 0x80), GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(with_attr(GH_RM_MEM_DONATE, GH_RM_MEM_ATTR_CACHED, 0x80), GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(with_attr(GH_RM_MEM_LEND, GH_RM_MEM_ATTR_CACHED, 0x81), GH_RM_ERROR_VMID_INVALID);
+	assert_int_equal(with_attr(GH_RM_MEM_LEND, GH_RM_MEM_ATTR_DEVICE, 0x80),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(with_attr(GH_RM_MEM_DONATE, GH_RM_MEM_ATTR_CACHED, 0x80),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(with_attr(GH_RM_MEM_LEND, GH_RM_MEM_ATTR_CACHED, 0x81),
+			 GH_RM_ERROR_VMID_INVALID);
 	begin(0, 0, 0);
 	list(1);
 	acl(0x80, 7);
@@ -278,7 +287,7 @@ static void io_memory(void **state)
 	assert_int_equal(send(GH_RM_MEM_LEND), GH_RM_ERROR_ARGUMENT_INVALID);
 	msg.data[2] = 0;
 	assert_int_equal(send(GH_RM_MEM_LEND), GH_RM_ERROR_MEM_INVALID);
-	msg.data[14] = 7;		/* X */
+	msg.data[14] = 7; /* X */
 	assert_int_equal(send(GH_RM_MEM_LEND), GH_RM_ERROR_ARGUMENT_INVALID);
 	msg.data[0] = 2;
 	assert_int_equal(send(GH_RM_MEM_LEND), GH_RM_ERROR_ARGUMENT_INVALID);
@@ -305,14 +314,16 @@ static void ranges(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++)
-		assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, 7, tries[i].ipa, tries[i].size), tries[i].error);
+		assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, 7, tries[i].ipa, tries[i].size),
+				 tries[i].error);
 }
 
 static void a_page_is_in_one_parcel(void **state)
 {
 	(void)state;
 	assert_int_equal(rm_give(GH_RM_MEM_SHARE, 0x80, BASE + 0x2000, 0x2000, NULL), GH_RM_OK);
-	assert_int_equal(simple(GH_RM_MEM_LEND, 0x81, 7, BASE + 0x3000, 0x1000), GH_RM_ERROR_MEM_INVALID);
+	assert_int_equal(simple(GH_RM_MEM_LEND, 0x81, 7, BASE + 0x3000, 0x1000),
+			 GH_RM_ERROR_MEM_INVALID);
 	assert_int_equal(simple(GH_RM_MEM_LEND, 0x81, 7, BASE, 0x8000), GH_RM_ERROR_MEM_INVALID);
 	assert_true(fake_primary_whole());
 	/* within one message */
@@ -332,11 +343,13 @@ static void sixty_four_parcels(void **state)
 {
 	(void)state;
 	for (unsigned int i = 0; i < 64; i++)
-		assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, 7, BASE + i * 0x1000, 0x1000), GH_RM_OK);
-	assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, 7, BASE + 0x100000, 0x1000), GH_RM_ERROR_DENIED);
+		assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, 7, BASE + i * 0x1000, 0x1000),
+				 GH_RM_OK);
+	assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, 7, BASE + 0x100000, 0x1000),
+			 GH_RM_ERROR_DENIED);
 	assert_int_equal(rm_reclaim(7), GH_RM_OK);
 	assert_int_equal(simple(GH_RM_MEM_LEND, 0x80, 7, BASE + 0x100000, 0x1000), GH_RM_OK);
-	assert_int_equal(rm_reply_u32(0), 64);	/* a handle is not used twice */
+	assert_int_equal(rm_reply_u32(0), 64); /* a handle is not used twice */
 }
 
 /* 512 + 300 scattered pages in two messages. */
@@ -351,11 +364,11 @@ static void append_goes_on(void **state)
 		sgl(BASE + i * 0x2000ull, 0x1000);
 	assert_int_equal(send(GH_RM_MEM_LEND), GH_RM_OK);
 	assert_int_equal(fake.unmaps, 512);
-	assert_int_equal(rm_config(0x80, 0, 0, 0x1000), GH_RM_ERROR_MEM_INVALID);	/* not complete */
+	assert_int_equal(rm_config(0x80, 0, 0, 0x1000), GH_RM_ERROR_MEM_INVALID); /* not complete */
 	assert_int_equal(append(0, 0, 0, 0), GH_RM_ERROR_ARGUMENT_INVALID);
 	assert_int_equal(append(1, 0, BASE, 1), GH_RM_ERROR_HANDLE_INVALID);
 	assert_int_equal(append(0, 2, BASE, 1), GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(append(0, 0, BASE, 1), GH_RM_ERROR_MEM_INVALID);	/* has it */
+	assert_int_equal(append(0, 0, BASE, 1), GH_RM_ERROR_MEM_INVALID); /* has it */
 	assert_int_equal(append(0, 0, BASE + 0x801, 1), GH_RM_ERROR_ARGUMENT_INVALID);
 	assert_int_equal(append(0, GH_RM_MEM_APPEND_DONE, BASE + 0x1000000, 300), GH_RM_OK);
 	assert_int_equal(append(0, 0, BASE + 0x1800000, 1), GH_RM_ERROR_DENIED);
@@ -449,19 +462,24 @@ static void the_primary_cannot_accept(void **state)
 	struct gh_rm_mem_accept empty = { .handle = 9 };
 
 	(void)state;
-	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &empty, sizeof(empty)), GH_RM_ERROR_HANDLE_INVALID);
-	assert_int_equal(rm_ask(GH_RM_MEM_RELEASE, &release, sizeof(release)), GH_RM_ERROR_HANDLE_INVALID);
+	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &empty, sizeof(empty)),
+			 GH_RM_ERROR_HANDLE_INVALID);
+	assert_int_equal(rm_ask(GH_RM_MEM_RELEASE, &release, sizeof(release)),
+			 GH_RM_ERROR_HANDLE_INVALID);
 	assert_int_equal(rm_give(GH_RM_MEM_SHARE, 0x80, BASE, 0x1000, NULL), GH_RM_OK);
-	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &accept, sizeof(accept)), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &accept, sizeof(accept)),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
 	accept.trans_type = GH_RM_MEM_TRANS_SHARE;
 	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &accept, sizeof(accept)), GH_RM_ERROR_DENIED);
 	accept.flags = GH_RM_MEM_ACCEPT_CHECK_LABEL;
 	accept.label = 1;
-	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &accept, sizeof(accept)), GH_RM_ERROR_VALIDATE_FAILED);
+	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &accept, sizeof(accept)),
+			 GH_RM_ERROR_VALIDATE_FAILED);
 	assert_int_equal(rm_ask(GH_RM_MEM_RELEASE, &release, sizeof(release)), GH_RM_ERROR_DENIED);
 	assert_int_equal(rm_give(GH_RM_MEM_LEND, 0x80, BASE + 0x1000, 0x1000, NULL), GH_RM_OK);
 	accept = (struct gh_rm_mem_accept){ .handle = 1, .trans_type = GH_RM_MEM_TRANS_LEND };
-	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &accept, sizeof(accept)), GH_RM_ERROR_VMID_INVALID);
+	assert_int_equal(rm_ask(GH_RM_MEM_ACCEPT, &accept, sizeof(accept)),
+			 GH_RM_ERROR_VMID_INVALID);
 }
 
 static uint32_t notify(uint8_t flags, uint16_t vmid, uint32_t tag)
@@ -487,7 +505,8 @@ static void notify_rules(void **state)
 	assert_int_equal(notify(16, 0x80, 0), GH_RM_ERROR_ARGUMENT_INVALID);
 	assert_int_equal(notify(2, 0x80, 0), GH_RM_ERROR_DENIED);
 	assert_int_equal(notify(1, 0x81, 0), GH_RM_ERROR_ARGUMENT_INVALID);
-	assert_int_equal(rm_ask(GH_RM_MEM_NOTIFY, &head, sizeof(head)), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(rm_ask(GH_RM_MEM_NOTIFY, &head, sizeof(head)),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
 	/* The VM is in LOAD and has no link through which it could hear. */
 	assert_int_equal(notify(1, 0x80, 0), GH_RM_ERROR_NORESOURCE);
 }
@@ -510,7 +529,7 @@ static void lookup_finds_by_content(void **state)
 	list(1);
 	sgl(BASE, 0x2000);
 	assert_int_equal(send(GH_RM_MEM_QCOM_LOOKUP_SGL), GH_RM_ERROR_LOOKUP_FAILED);
-	msg.data[4] = 1;		/* another label */
+	msg.data[4] = 1; /* another label */
 	assert_int_equal(send(GH_RM_MEM_QCOM_LOOKUP_SGL), GH_RM_ERROR_LOOKUP_FAILED);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The resource manager's framing: headers, fragments both ways, what is dropped, and a client that does not read.
+ * The resource manager's framing: headers, fragments both ways, what is dropped, and a client that
+ * does not read.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +37,8 @@ static void expect_message(const uint8_t *bytes, size_t size)
 
 static void allocate_in_bytes(void **state)
 {
-	static const uint8_t request[] = { 0x21, 0x01, 0x07, 0x00, 0x01, 0x00, 0x00, 0x56, 0, 0, 0, 0 };
+	static const uint8_t request[] = { 0x21, 0x01, 0x07, 0x00, 0x01, 0x00,
+					   0x00, 0x56, 0,    0,	   0,	 0 };
 	static const uint8_t reply[] = { 0x21, 0x02, 0x07, 0x00, 0x01, 0x00, 0x00, 0x56,
 					 0,    0,    0,	   0,	 0x80, 0,    0,	   0 };
 
@@ -62,7 +64,7 @@ static void short_and_foreign_packets_are_dropped(void **state)
 			rm_receive(msg, 8);
 	}
 	msg[0] = 0x21;
-	msg[1] = 63 << 2 | 1;		/* more continuations than can be */
+	msg[1] = 63 << 2 | 1; /* more continuations than can be */
 	rm_receive(msg, 8);
 	for (unsigned int type = 0; type < 4; type++) {
 		msg[1] = (uint8_t)type;
@@ -114,7 +116,7 @@ static void foreign_continuation_is_skipped(void **state)
 	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
 	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 6, 232));
 	lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232);
-	msg[1] = 3 << 2;		/* another count */
+	msg[1] = 3 << 2; /* another count */
 	rm_receive(msg, 240);
 	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
 	assert_int_equal(fake.count, 0);
@@ -140,14 +142,15 @@ static void largest_request_fits(void **state)
 	static uint8_t payload[63 * 232];
 
 	(void)state;
-	assert_int_equal(rm_ask(0x12345678, payload, sizeof(payload)), (uint32_t)GH_RM_ERROR_UNIMPLEMENTED);
+	assert_int_equal(rm_ask(0x12345678, payload, sizeof(payload)),
+			 (uint32_t)GH_RM_ERROR_UNIMPLEMENTED);
 	assert_int_equal(client.size, 0);
 }
 
 static void wrong_lengths_are_refused(void **state)
 {
 	static const uint32_t vmid_requests[] = {
-		GH_RM_VM_ALLOCATE, GH_RM_VM_DEALLOCATE, GH_RM_VM_INIT,	GH_RM_VM_START,
+		GH_RM_VM_ALLOCATE, GH_RM_VM_DEALLOCATE, GH_RM_VM_INIT,	 GH_RM_VM_START,
 		GH_RM_VM_RESET,	   GH_RM_VM_GET_STATE,	GH_RM_VM_GET_ID, GH_RM_VM_GET_HYP_RESOURCES,
 	};
 	uint8_t payload[64] = { 0 };
@@ -199,8 +202,8 @@ static void notifications_wait(void **state)
 
 		if (i == 0)
 			rm_new_vm();
-		rm_receive(request, sizeof(request));	/* fails: INIT_FAILED */
-		rm_receive(reset, sizeof(reset));	/* RESETTING, RESET */
+		rm_receive(request, sizeof(request)); /* fails: INIT_FAILED */
+		rm_receive(reset, sizeof(reset));     /* RESETTING, RESET */
 	}
 	assert_int_equal(fake.count, 8);
 	while (fake_take(msg)) {
@@ -211,7 +214,7 @@ static void notifications_wait(void **state)
 	}
 	assert_in_range(notes, 256, 256 + 8);
 	assert_in_range(replies, 1, 9);
-	assert_int_equal(msg[8 + 4], GH_RM_VM_STATE_RESET);	/* the last word is the last state */
+	assert_int_equal(msg[8 + 4], GH_RM_VM_STATE_RESET); /* the last word is the last state */
 }
 
 /* A reply of several fragments stays whole when the client reads slowly. */

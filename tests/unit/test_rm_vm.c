@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The life of VMs through the resource manager: every state, every refusal, the notifications, and nothing lost.
+ * The life of VMs through the resource manager: every state, every refusal, the notifications, and
+ * nothing lost.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,8 +76,10 @@ static void find_exited(void)
 
 static void life(uint32_t how)
 {
-	static const uint8_t until_running[] = { GH_RM_VM_STATE_INIT, GH_RM_VM_STATE_READY, GH_RM_VM_STATE_RUNNING };
-	static const uint8_t until_reset[] = { GH_RM_VM_STATE_EXITED, GH_RM_VM_STATE_RESETTING, GH_RM_VM_STATE_RESET };
+	static const uint8_t until_running[] = { GH_RM_VM_STATE_INIT, GH_RM_VM_STATE_READY,
+						 GH_RM_VM_STATE_RUNNING };
+	static const uint8_t until_reset[] = { GH_RM_VM_STATE_EXITED, GH_RM_VM_STATE_RESETTING,
+					       GH_RM_VM_STATE_RESET };
 	const struct hyp_halt off = { .type = GH_RM_EXIT_PSCI_SYSTEM_OFF };
 	struct rm_test_vm vm = make(how, &plain);
 	struct vm *hyp = fake_vm(vm.vmid);
@@ -130,11 +133,11 @@ static void shared_life(void **state)
 static void life_in_bytes(void **state)
 {
 	static const uint8_t lend[] = {
-		0x00, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x80, 0, 7, 0, 1,    0, 0, 0,
+		0x00, 0, 0, 0,	  0, 0, 0, 0, 1, 0, 0,	  0, 0x80, 0, 7, 0, 1, 0, 0, 0,
 		0,    0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0x20, 0, 0,	   0, 0, 0, 0, 0, 0, 0,
 	};
 	static const uint8_t config[] = {
-		0x80, 0, 0, 0, 0, 0, 0, 0, 0,	 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		0x80, 0, 0, 0, 0, 0, 0,	   0, 0, 0, 0, 0, 0, 0,	   0, 0, 0, 0, 0, 0,
 		0,    0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0,
 	};
 	static const uint8_t vmid[] = { 0x80, 0, 0, 0 };
@@ -222,14 +225,16 @@ static void allocation_limits(void **state)
 static void unknown_vms(void **state)
 {
 	static const uint32_t ids[] = {
-		GH_RM_VM_DEALLOCATE, GH_RM_VM_INIT, GH_RM_VM_START, GH_RM_VM_RESET, GH_RM_VM_GET_HYP_RESOURCES,
+		GH_RM_VM_DEALLOCATE,	    GH_RM_VM_INIT, GH_RM_VM_START, GH_RM_VM_RESET,
+		GH_RM_VM_GET_HYP_RESOURCES,
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		assert_int_equal(rm_ask_vmid(ids[i], 0x99), GH_RM_ERROR_VMID_INVALID);
 		assert_int_equal(rm_ask_vmid(ids[i], GH_VMID_PRIMARY),
-				 ids[i] == GH_RM_VM_RESET ? GH_RM_ERROR_VMID_INVALID : GH_RM_ERROR_DENIED);
+				 ids[i] == GH_RM_VM_RESET ? GH_RM_ERROR_VMID_INVALID
+							  : GH_RM_ERROR_DENIED);
 	}
 	assert_int_equal(rm_stop(0x99, 1), GH_RM_ERROR_VMID_INVALID);
 	assert_int_equal(rm_config(0x99, 0, 0, 0), GH_RM_ERROR_VMID_INVALID);
@@ -246,7 +251,10 @@ static void expect_refused(uint16_t vmid, const char *allowed)
 		char letter;
 		uint32_t id;
 	} calls[] = {
-		{ 'D', GH_RM_VM_DEALLOCATE }, { 'I', GH_RM_VM_INIT }, { 'S', GH_RM_VM_START }, { 'R', GH_RM_VM_RESET },
+		{ 'D', GH_RM_VM_DEALLOCATE },
+		{ 'I', GH_RM_VM_INIT },
+		{ 'S', GH_RM_VM_START },
+		{ 'R', GH_RM_VM_RESET },
 	};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
@@ -264,26 +272,27 @@ static void states_refuse(void **state)
 
 	(void)state;
 	vm.vmid = rm_new_vm();
-	expect_refused(vm.vmid, "CD");						/* LOAD */
+	expect_refused(vm.vmid, "CD"); /* LOAD */
 	assert_int_equal(rm_give(GH_RM_MEM_LEND, vm.vmid, vm.pa, vm.size, &vm.handle), GH_RM_OK);
 	rm_write_tree(vm.pa + TREE_OFFSET, &plain);
 	assert_int_equal(rm_config(vm.vmid, vm.handle, TREE_OFFSET, TREE_MAX), GH_RM_OK);
-	expect_refused(vm.vmid, "I");						/* INIT */
+	expect_refused(vm.vmid, "I"); /* INIT */
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_INIT, vm.vmid), GH_RM_OK);
-	expect_refused(vm.vmid, "SR");						/* READY */
+	expect_refused(vm.vmid, "SR"); /* READY */
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid), GH_RM_OK);
-	expect_refused(vm.vmid, "P");						/* RUNNING */
-	assert_int_equal(rm_stop(vm.vmid, 0), GH_RM_ERROR_NORESOURCE);	/* nobody in it could be asked */
+	expect_refused(vm.vmid, "P"); /* RUNNING */
+	assert_int_equal(rm_stop(vm.vmid, 0),
+			 GH_RM_ERROR_NORESOURCE); /* nobody in it could be asked */
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_GET_STATE, vm.vmid), GH_RM_OK);
 	assert_int_equal(rm_reply_u32(0), GH_RM_VM_STATE_RUNNING);
 	assert_int_equal(rm_stop(vm.vmid, 1), GH_RM_OK);
-	expect_refused(vm.vmid, "R");						/* EXITED */
+	expect_refused(vm.vmid, "R"); /* EXITED */
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_RESET, vm.vmid), GH_RM_OK);
-	expect_refused(vm.vmid, "CD");						/* RESET */
+	expect_refused(vm.vmid, "CD"); /* RESET */
 	/* The same VMID serves again. */
 	assert_int_equal(rm_config(vm.vmid, vm.handle, 0, 0), GH_RM_OK);
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_INIT, vm.vmid), GH_RM_ERROR_MEM_INVALID);
-	expect_refused(vm.vmid, "R");						/* INIT_FAILED */
+	expect_refused(vm.vmid, "R"); /* INIT_FAILED */
 	assert_int_equal(rm_unmake(&vm), GH_RM_OK);
 }
 
@@ -323,7 +332,8 @@ static void no_image_is_authentic(void **state)
 	assert_int_equal(rm_ask(GH_RM_VM_AUTH_IMAGE, &auth, sizeof(auth)), GH_RM_ERROR_DENIED);
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_RESET, vmid), GH_RM_OK);
 	config.auth = GH_RM_AUTH_ANDROID;
-	assert_int_equal(rm_ask(GH_RM_VM_CONFIG_IMAGE, &config, sizeof(config)), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(rm_ask(GH_RM_VM_CONFIG_IMAGE, &config, sizeof(config)),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_RESET, vmid), GH_RM_OK);
 	assert_int_equal(rm_reclaim(0), GH_RM_OK);
 }
@@ -448,7 +458,8 @@ static void sixteen_at_once(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < HYP_VMS_MAX; i++) {
-		vms[i] = (struct rm_test_vm){ .pa = FAKE_RAM_BASE + i * 0x200000ull, .size = 0x200000 };
+		vms[i] = (struct rm_test_vm){ .pa = FAKE_RAM_BASE + i * 0x200000ull,
+					      .size = 0x200000 };
 		assert_int_equal(rm_make(&vms[i], GH_RM_MEM_LEND, &plain), GH_RM_OK);
 		assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vms[i].vmid), GH_RM_OK);
 		rm_client_forget();

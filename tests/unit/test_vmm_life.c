@@ -219,13 +219,13 @@ static void test_bad_config(void **state)
 	refused(&t, ERROR_INVALID_ARGUMENT, "/spec/vcpus", "100 vCPUs");
 	t.config = good;
 	t.config.memory = 0;
-	refused(&t, ERROR_INVALID_ARGUMENT, "/spec/memory", "at least 67108864");
+	refused(&t, ERROR_INVALID_ARGUMENT, "/spec/memory_bytes", "at least 67108864");
 	t.config.memory = 64 * MIB + 4096;
-	refused(&t, ERROR_INVALID_ARGUMENT, "/spec/memory", "not a multiple of 2097152");
+	refused(&t, ERROR_INVALID_ARGUMENT, "/spec/memory_bytes", "not a multiple of 2097152");
 	t.config.memory = 1ull << 50;
-	refused(&t, ERROR_RESOURCE_EXHAUSTED, "/spec/memory", "1073741824 MiB, the host has");
+	refused(&t, ERROR_RESOURCE_EXHAUSTED, "/spec/memory_bytes", "1073741824 MiB, the host has");
 	t.config.memory = 0ull - VMM_MEMORY_ALIGN;
-	refused(&t, ERROR_RESOURCE_EXHAUSTED, "/spec/memory", "the host has");
+	refused(&t, ERROR_RESOURCE_EXHAUSTED, "/spec/memory_bytes", "the host has");
 	t.config = good;
 	t.config.name = "";
 	refused(&t, ERROR_INVALID_ARGUMENT, "/name", "needs a name");

@@ -20,6 +20,12 @@ static void set(uint64_t *word, uint64_t value)
 	__atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
+void doorbell_init(void)
+{
+	for (unsigned int i = 0; i < DOORBELLS_MAX; i++)
+		bells[i] = (struct doorbell){ .cap = GH_CAPID_INVALID };
+}
+
 /* Takes the lock if the handle still is this doorbell's. */
 static bool enter(struct doorbell *d, uint64_t cap)
 {

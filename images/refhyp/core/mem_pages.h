@@ -12,7 +12,8 @@ void mem_pages_reset(void);
 
 /*
  * Claims each page of the range, all or none. The range must be RAM of the primary.
- * GH_ERROR_MEMDB_NOT_OWNER when a page is claimed already, GH_ERROR_NOMEM when there is no page for the record.
+ * GH_ERROR_MEMDB_NOT_OWNER when a page is claimed already, GH_ERROR_NOMEM when there is no page for
+ * the record.
  */
 enum gh_error mem_claim(pa_t pa, uint64_t size);
 

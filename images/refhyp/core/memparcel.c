@@ -173,7 +173,7 @@ bool memparcel_same(const struct memparcel *p, const struct sg *runs, unsigned i
 	struct walk w = { p->first, 0 };
 	const struct sg *sg;
 	unsigned int run = 0;
-	uint64_t done = 0;	/* of runs[run] */
+	uint64_t done = 0; /* of runs[run] */
 
 	while ((sg = walk_next(&w))) {
 		pa_t pa = sg->pa;
@@ -276,8 +276,8 @@ static enum gh_rm_error runs_take(struct memparcel *p, const struct sg *runs, un
 					(unsigned long)runs[i].size, (unsigned long)runs[i].pa);
 		if (err == GH_ERROR_NOMEM)
 			return GH_RM_ERROR_NOMEM;
-		return p->trans == GH_RM_MEM_TRANS_SHARE ? GH_RM_ERROR_MAP_FAILED :
-							   GH_RM_ERROR_MEM_INVALID;
+		return p->trans == GH_RM_MEM_TRANS_SHARE ? GH_RM_ERROR_MAP_FAILED
+							 : GH_RM_ERROR_MEM_INVALID;
 	}
 	return GH_RM_OK;
 }
@@ -365,7 +365,8 @@ void memparcel_unmap(struct memparcel *p, struct mem_access *a, struct vm *vm)
 
 /* --- Content --- */
 
-static bool copy(const struct memparcel *p, uint64_t offset, uint8_t *to, const uint8_t *from, uint64_t size)
+static bool copy(const struct memparcel *p, uint64_t offset, uint8_t *to, const uint8_t *from,
+		 uint64_t size)
 {
 	struct walk w = { p->first, 0 };
 	const struct sg *sg;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memparcels: sets of the primary's pages that are donated, lent or shared to VMs. No message is known here.
+ * Memparcels: sets of the primary's pages that are donated, lent or shared to VMs. No message is
+ * known here.
  */
 #ifndef REFHYP_CORE_MEMPARCEL_H
 #define REFHYP_CORE_MEMPARCEL_H
 
 #include "core/hyp.h"
 
-#define MEMPARCELS_MAX		64u	/* of one owner */
-#define MEMPARCEL_ACCESS_MAX	48u	/* more different VMIDs do not exist */
-#define MEMPARCEL_RWX		(GH_RM_ACL_R | GH_RM_ACL_W | GH_RM_ACL_X)
+#define MEMPARCELS_MAX 64u	 /* of one owner */
+#define MEMPARCEL_ACCESS_MAX 48u /* more different VMIDs do not exist */
+#define MEMPARCEL_RWX (GH_RM_ACL_R | GH_RM_ACL_W | GH_RM_ACL_X)
 
 struct sg {
 	pa_t pa;
@@ -19,35 +20,35 @@ struct sg {
 /* What a VM uses an accepted parcel for. */
 enum mem_role {
 	MEM_NOT_ACCEPTED,
-	MEM_PRIVATE,		/* part of the VM's own contiguous memory */
-	MEM_BUFFER,		/* apart from it, fenced by a reserved-memory node */
+	MEM_PRIVATE, /* part of the VM's own contiguous memory */
+	MEM_BUFFER,  /* apart from it, fenced by a reserved-memory node */
 };
 
 struct mem_access {
-	uint16_t vmid;		/* 0: that VM is gone, nobody can use this entry */
-	uint8_t rights;		/* GH_RM_ACL_* */
-	uint8_t role;		/* enum mem_role */
-	ipa_t ipa;		/* where, when accepted */
+	uint16_t vmid;	/* 0: that VM is gone, nobody can use this entry */
+	uint8_t rights; /* GH_RM_ACL_* */
+	uint8_t role;	/* enum mem_role */
+	ipa_t ipa;	/* where, when accepted */
 };
 
 enum memparcel_state {
 	MEMPARCEL_NONE,
-	MEMPARCEL_INIT,		/* the owner will append more */
+	MEMPARCEL_INIT, /* the owner will append more */
 	MEMPARCEL_COMPLETE,
 };
 
 struct sg_page;
 
 struct memparcel {
-	uint8_t state;		/* enum memparcel_state */
-	uint8_t trans;		/* GH_RM_MEM_TRANS_* */
+	uint8_t state; /* enum memparcel_state */
+	uint8_t trans; /* GH_RM_MEM_TRANS_* */
 	uint16_t owner;
 	uint32_t handle;
 	uint32_t label;
-	bool sanitise;		/* clear pages when they are given away */
+	bool sanitise; /* clear pages when they are given away */
 	bool tagged;
-	uint32_t tag;		/* of MEM_NOTIFY, when tagged */
-	uint64_t size;		/* bytes */
+	uint32_t tag;  /* of MEM_NOTIFY, when tagged */
+	uint64_t size; /* bytes */
 	unsigned int access_count;
 	struct mem_access access[MEMPARCEL_ACCESS_MAX];
 	struct sg_page *first, *last;
@@ -59,17 +60,20 @@ void memparcel_reset(void);
 /* How many parcels the owner has. */
 unsigned int memparcel_count(uint16_t owner);
 
-/* A copy of *model without pages and with a handle of its own, never used before; NULL when the table is full. */
+/*
+ * A copy of *model without pages and with a handle of its own, never used before; NULL when the
+ * table is full.
+ */
 struct memparcel *memparcel_new(const struct memparcel *model);
 
-struct memparcel *memparcel_find(uint32_t handle);	/* NULL: none */
-struct memparcel *memparcel_next(const struct memparcel *p);	/* walks all; NULL starts and ends */
-struct mem_access *memparcel_access(struct memparcel *p, uint16_t vmid);	/* NULL: not a target */
-bool memparcel_accepted(const struct memparcel *p);	/* by anyone */
+struct memparcel *memparcel_find(uint32_t handle);	     /* NULL: none */
+struct memparcel *memparcel_next(const struct memparcel *p); /* walks all; NULL starts and ends */
+struct mem_access *memparcel_access(struct memparcel *p, uint16_t vmid); /* NULL: not a target */
+bool memparcel_accepted(const struct memparcel *p);			 /* by anyone */
 
 /*
- * Adds ranges: the owner loses the pages (DONATE, LEND) or keeps them with its rights (SHARE). All or none.
- * The ranges are page aligned, not empty and RAM of the primary.
+ * Adds ranges: the owner loses the pages (DONATE, LEND) or keeps them with its rights (SHARE). All
+ * or none. The ranges are page aligned, not empty and RAM of the primary.
  */
 enum gh_rm_error memparcel_add(struct memparcel *p, const struct sg *runs, unsigned int count);
 
@@ -79,7 +83,9 @@ enum gh_rm_error memparcel_add(struct memparcel *p, const struct sg *runs, unsig
  */
 enum gh_rm_error memparcel_reclaim(struct memparcel *p, bool sanitise);
 
-/* Maps the whole parcel contiguously from ipa; all or nothing. The entry must not be accepted yet. */
+/*
+ * Maps the whole parcel contiguously from ipa; all or nothing. The entry must not be accepted yet.
+ */
 enum gh_error memparcel_map(struct memparcel *p, struct mem_access *a, struct vm *vm, ipa_t ipa);
 
 /* The opposite; does nothing when not accepted. */
@@ -95,7 +101,10 @@ void memparcel_clean(const struct memparcel *p);
 /* True when the parcel consists of exactly these ranges. */
 bool memparcel_same(const struct memparcel *p, const struct sg *runs, unsigned int count);
 
-/* The VMID is no longer used: a later VM with the same number gets nothing of what was meant for this one. */
+/*
+ * The VMID is no longer used: a later VM with the same number gets nothing of what was meant for
+ * this one.
+ */
 void memparcel_forget(uint16_t vmid);
 
 #endif

@@ -28,6 +28,7 @@ enum gh_error doorbell_send(struct doorbell *d, uint64_t cap, uint64_t flags, ui
 enum gh_error doorbell_receive(struct doorbell *d, uint64_t cap, uint64_t clear, uint64_t *old);
 enum gh_error doorbell_mask(struct doorbell *d, uint64_t cap, uint64_t enable, uint64_t ack);
 enum gh_error doorbell_reset(struct doorbell *d, uint64_t cap);
+void doorbell_init(void);
 void doorbell_remove_all(struct vm *vm);
 
 /* --- msgq.c: the pair of queues between the primary and the resource manager --- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The resource manager's door: the lock, the table of messages with their lengths and targets, and the boot.
+ * The resource manager's door: the lock, the table of messages with their lengths and targets, and
+ * the boot.
  */
 #include <string.h>
 
@@ -13,7 +14,7 @@ static hyp_spinlock_t rm_lock;
 enum target {
 	NO_VM,		/* names none, or the handler looks itself */
 	OWN_VM,		/* unknown: VMID_INVALID; not the caller's: DENIED */
-	OWN_OR_UNKNOWN,	/* unknown or not the caller's: VMID_INVALID */
+	OWN_OR_UNKNOWN, /* unknown or not the caller's: VMID_INVALID */
 };
 
 enum length {
@@ -23,9 +24,9 @@ enum length {
 
 struct rule {
 	uint32_t id;
-	uint8_t length;			/* enum length */
+	uint8_t length; /* enum length */
 	uint16_t size;
-	uint8_t target;			/* enum target */
+	uint8_t target; /* enum target */
 	rm_handler *handler;
 };
 
@@ -35,48 +36,56 @@ static rm_handler denied, irq_invalid, handle_invalid;
 
 static const struct rule rules[] = {
 	/* Memory: section 4.6 */
-	{ GH_RM_MEM_DONATE,		AT_LEAST, 20, NO_VM, rm_mem_donate },
-	{ GH_RM_MEM_LEND,		AT_LEAST, 20, NO_VM, rm_mem_lend },
-	{ GH_RM_MEM_SHARE,		AT_LEAST, 20, NO_VM, rm_mem_share },
-	{ GH_RM_MEM_APPEND,		AT_LEAST, sizeof(struct gh_rm_mem_append), NO_VM, rm_mem_append },
-	{ GH_RM_MEM_ACCEPT,		AT_LEAST, sizeof(struct gh_rm_mem_accept), NO_VM, rm_mem_accept },
-	{ GH_RM_MEM_RELEASE,		EXACTLY, sizeof(struct gh_rm_mem_handle), NO_VM, rm_mem_release },
-	{ GH_RM_MEM_RECLAIM,		EXACTLY, sizeof(struct gh_rm_mem_handle), NO_VM, rm_mem_reclaim },
-	{ GH_RM_MEM_NOTIFY,		AT_LEAST, sizeof(struct gh_rm_mem_notify), NO_VM, rm_mem_notify },
-	{ GH_RM_MEM_QCOM_LOOKUP_SGL,	AT_LEAST, sizeof(struct gh_rm_mem_lookup), NO_VM, rm_mem_lookup },
+	{ GH_RM_MEM_DONATE, AT_LEAST, 20, NO_VM, rm_mem_donate },
+	{ GH_RM_MEM_LEND, AT_LEAST, 20, NO_VM, rm_mem_lend },
+	{ GH_RM_MEM_SHARE, AT_LEAST, 20, NO_VM, rm_mem_share },
+	{ GH_RM_MEM_APPEND, AT_LEAST, sizeof(struct gh_rm_mem_append), NO_VM, rm_mem_append },
+	{ GH_RM_MEM_ACCEPT, AT_LEAST, sizeof(struct gh_rm_mem_accept), NO_VM, rm_mem_accept },
+	{ GH_RM_MEM_RELEASE, EXACTLY, sizeof(struct gh_rm_mem_handle), NO_VM, rm_mem_release },
+	{ GH_RM_MEM_RECLAIM, EXACTLY, sizeof(struct gh_rm_mem_handle), NO_VM, rm_mem_reclaim },
+	{ GH_RM_MEM_NOTIFY, AT_LEAST, sizeof(struct gh_rm_mem_notify), NO_VM, rm_mem_notify },
+	{ GH_RM_MEM_QCOM_LOOKUP_SGL, AT_LEAST, sizeof(struct gh_rm_mem_lookup), NO_VM,
+	  rm_mem_lookup },
 	/* Life of a VM: section 4.5 */
-	{ GH_RM_VM_ALLOCATE,		EXACTLY, VMID, NO_VM, rm_vm_allocate },
-	{ GH_RM_VM_DEALLOCATE,		EXACTLY, VMID, OWN_VM, rm_vm_deallocate },
-	{ GH_RM_VM_CONFIG_IMAGE,	EXACTLY, sizeof(struct gh_rm_vm_config_image), OWN_VM, rm_vm_config_image },
-	{ GH_RM_VM_AUTH_IMAGE,		AT_LEAST, sizeof(struct gh_rm_vm_auth_image), OWN_VM, rm_vm_auth_image },
-	{ GH_RM_VM_INIT,		EXACTLY, VMID, OWN_VM, rm_vm_init },
-	{ GH_RM_VM_START,		EXACTLY, VMID, OWN_VM, rm_vm_start },
-	{ GH_RM_VM_STOP,		EXACTLY, sizeof(struct gh_rm_vm_stop), OWN_OR_UNKNOWN, rm_vm_stop },
-	{ GH_RM_VM_RESET,		EXACTLY, VMID, OWN_OR_UNKNOWN, rm_vm_reset },
-	{ GH_RM_VM_GET_STATE,		EXACTLY, VMID, NO_VM, rm_vm_get_state },
-	{ GH_RM_VM_GET_HYP_RESOURCES,	EXACTLY, VMID, OWN_VM, rm_vm_get_hyp_resources },
-	{ GH_RM_VM_GET_CRASH_MSG,	EXACTLY, VMID, OWN_VM, rm_vm_get_crash_msg },
-	{ GH_RM_VM_SET_CONTEXT,		EXACTLY, sizeof(struct gh_rm_vm_set_context), OWN_VM, rm_vm_set_context },
-	{ GH_RM_VM_SET_TIME_BASE,	EXACTLY, sizeof(struct gh_rm_vm_set_time_base), OWN_VM, rm_vm_set_time_base },
+	{ GH_RM_VM_ALLOCATE, EXACTLY, VMID, NO_VM, rm_vm_allocate },
+	{ GH_RM_VM_DEALLOCATE, EXACTLY, VMID, OWN_VM, rm_vm_deallocate },
+	{ GH_RM_VM_CONFIG_IMAGE, EXACTLY, sizeof(struct gh_rm_vm_config_image), OWN_VM,
+	  rm_vm_config_image },
+	{ GH_RM_VM_AUTH_IMAGE, AT_LEAST, sizeof(struct gh_rm_vm_auth_image), OWN_VM,
+	  rm_vm_auth_image },
+	{ GH_RM_VM_INIT, EXACTLY, VMID, OWN_VM, rm_vm_init },
+	{ GH_RM_VM_START, EXACTLY, VMID, OWN_VM, rm_vm_start },
+	{ GH_RM_VM_STOP, EXACTLY, sizeof(struct gh_rm_vm_stop), OWN_OR_UNKNOWN, rm_vm_stop },
+	{ GH_RM_VM_RESET, EXACTLY, VMID, OWN_OR_UNKNOWN, rm_vm_reset },
+	{ GH_RM_VM_GET_STATE, EXACTLY, VMID, NO_VM, rm_vm_get_state },
+	{ GH_RM_VM_GET_HYP_RESOURCES, EXACTLY, VMID, OWN_VM, rm_vm_get_hyp_resources },
+	{ GH_RM_VM_GET_CRASH_MSG, EXACTLY, VMID, OWN_VM, rm_vm_get_crash_msg },
+	{ GH_RM_VM_SET_CONTEXT, EXACTLY, sizeof(struct gh_rm_vm_set_context), OWN_VM,
+	  rm_vm_set_context },
+	{ GH_RM_VM_SET_TIME_BASE, EXACTLY, sizeof(struct gh_rm_vm_set_time_base), OWN_VM,
+	  rm_vm_set_time_base },
 	/* Who is who */
-	{ GH_RM_VM_GET_ID,		EXACTLY, VMID, NO_VM, rm_get_id },
-	{ GH_RM_VM_LOOKUP_URI,		AT_LEAST, 4, NO_VM, rm_lookup_uri },
-	{ GH_RM_VM_LOOKUP_GUID,		EXACTLY, 16, NO_VM, rm_lookup_guid },
-	{ GH_RM_VM_LOOKUP_NAME,		AT_LEAST, 4, NO_VM, rm_lookup_name },
-	{ GH_RM_VM_GET_OWNER,		EXACTLY, 0, NO_VM, rm_get_owner },
-	{ GH_RM_VM_GET_VMID,		EXACTLY, 0, NO_VM, rm_get_vmid },
-	{ GH_RM_VM_GET_PEERS,		EXACTLY, 0, NO_VM, rm_get_peers },
-	{ GH_RM_VM_HOST_GET_TYPE,	EXACTLY, 0, NO_VM, rm_host_get_type },
-	/* Hardware interrupts are not lent: none belongs to the primary in RM's books, so no handle exists (4.8) */
-	{ GH_RM_VM_IRQ_ACCEPT,		EXACTLY, 8, NO_VM, handle_invalid },
-	{ GH_RM_VM_IRQ_LEND,		EXACTLY, 12, NO_VM, irq_invalid },
-	{ GH_RM_VM_IRQ_RELEASE,		EXACTLY, 4, NO_VM, handle_invalid },
-	{ GH_RM_VM_IRQ_RECLAIM,		EXACTLY, 4, NO_VM, handle_invalid },
-	{ GH_RM_VM_IRQ_NOTIFY,		AT_LEAST, 8, NO_VM, handle_invalid },
+	{ GH_RM_VM_GET_ID, EXACTLY, VMID, NO_VM, rm_get_id },
+	{ GH_RM_VM_LOOKUP_URI, AT_LEAST, 4, NO_VM, rm_lookup_uri },
+	{ GH_RM_VM_LOOKUP_GUID, EXACTLY, 16, NO_VM, rm_lookup_guid },
+	{ GH_RM_VM_LOOKUP_NAME, AT_LEAST, 4, NO_VM, rm_lookup_name },
+	{ GH_RM_VM_GET_OWNER, EXACTLY, 0, NO_VM, rm_get_owner },
+	{ GH_RM_VM_GET_VMID, EXACTLY, 0, NO_VM, rm_get_vmid },
+	{ GH_RM_VM_GET_PEERS, EXACTLY, 0, NO_VM, rm_get_peers },
+	{ GH_RM_VM_HOST_GET_TYPE, EXACTLY, 0, NO_VM, rm_host_get_type },
+	/*
+	 * Hardware interrupts are not lent: none belongs to the primary in RM's books, so no handle
+	 * exists (4.8)
+	 */
+	{ GH_RM_VM_IRQ_ACCEPT, EXACTLY, 8, NO_VM, handle_invalid },
+	{ GH_RM_VM_IRQ_LEND, EXACTLY, 12, NO_VM, irq_invalid },
+	{ GH_RM_VM_IRQ_RELEASE, EXACTLY, 4, NO_VM, handle_invalid },
+	{ GH_RM_VM_IRQ_RECLAIM, EXACTLY, 4, NO_VM, handle_invalid },
+	{ GH_RM_VM_IRQ_NOTIFY, AT_LEAST, 8, NO_VM, handle_invalid },
 	/* Calls of a guest about itself */
-	{ GH_RM_VM_SET_STATUS,		EXACTLY, 4, NO_VM, denied },
-	{ GH_RM_VM_EXIT,		EXACTLY, 4, NO_VM, denied },
-	{ GH_RM_VM_SET_CRASH_MSG,	AT_LEAST, 4, NO_VM, denied },
+	{ GH_RM_VM_SET_STATUS, EXACTLY, 4, NO_VM, denied },
+	{ GH_RM_VM_EXIT, EXACTLY, 4, NO_VM, denied },
+	{ GH_RM_VM_SET_CRASH_MSG, AT_LEAST, 4, NO_VM, denied },
 };
 
 static enum gh_rm_error denied(struct rm_call *call)
@@ -134,7 +143,8 @@ static enum gh_rm_error dispatch(struct rm_call *call)
 
 		if (rule->id != call->id)
 			continue;
-		if (call->size < rule->size || (rule->length == EXACTLY && call->size != rule->size))
+		if (call->size < rule->size ||
+		    (rule->length == EXACTLY && call->size != rule->size))
 			return GH_RM_ERROR_INVALID;
 		err = find_target(call, rule->target);
 		return err ? err : rule->handler(call);
@@ -144,7 +154,7 @@ static enum gh_rm_error dispatch(struct rm_call *call)
 
 void rm_receive(const void *msg, size_t size)
 {
-	static struct rm_call call;	/* too large for the stack; the lock guards it */
+	static struct rm_call call; /* too large for the stack; the lock guards it */
 	struct rm_request request;
 
 	hyp_lock(&rm_lock);

@@ -7,10 +7,10 @@
 #include "core/rm_config.h"
 #include "core/rm_fdt.h"
 
-#define DEFAULT_BASE	0x28800000ull	/* of a tree that names none, as on upstream's platform */
-#define BASE_ALIGN	0x200000ull
-#define GICR_STRIDE	0x20000u
-#define SPI_END		988u		/* numbers of SPIs; INTID = number + 32 */
+#define DEFAULT_BASE 0x28800000ull /* of a tree that names none, as on upstream's platform */
+#define BASE_ALIGN 0x200000ull
+#define GICR_STRIDE 0x20000u
+#define SPI_END 988u /* numbers of SPIs; INTID = number + 32 */
 
 /* A text property that may be absent; false when it is there and no text or too long. */
 static bool optional_text(const void *fdt, int node, const char *name, const char **text)
@@ -79,7 +79,8 @@ static const char *parse_root(const void *fdt, int root, struct rm_config *c)
 
 /* --- memory --- */
 
-static bool optional_number(const void *fdt, int node, const char *name, unsigned int cells, uint64_t *value)
+static bool optional_number(const void *fdt, int node, const char *name, unsigned int cells,
+			    uint64_t *value)
 {
 	uint32_t size;
 	const void *p = rm_fdt_prop(fdt, node, name, &size);
@@ -165,7 +166,8 @@ static const char *parse_gic(const void *fdt, int root, struct rm_config *c)
 
 	if (gic < 0)
 		return "interrupts: config leads to no node";
-	if (!rm_fdt_lists(fdt, gic, "compatible", "arm,gic-v3") || !rm_fdt_has(fdt, gic, "interrupt-controller") ||
+	if (!rm_fdt_lists(fdt, gic, "compatible", "arm,gic-v3") ||
+	    !rm_fdt_has(fdt, gic, "interrupt-controller") ||
 	    !rm_fdt_u32(fdt, gic, "#interrupt-cells", &value) || value != 3)
 		return "interrupts: config is no GICv3 with 3 interrupt cells";
 	if (rm_fdt_has(fdt, gic, "#redistributor-regions") &&
@@ -177,7 +179,8 @@ static const char *parse_gic(const void *fdt, int root, struct rm_config *c)
 		if (size != 4 && size != 8)
 			return "interrupt controller: redistributor-stride";
 		c->gicr_stride = rm_fdt_number(stride, size / 4);
-		if (c->gicr_stride < GICR_STRIDE || c->gicr_stride % 0x10000 || c->gicr_stride > UINT32_MAX)
+		if (c->gicr_stride < GICR_STRIDE || c->gicr_stride % 0x10000 ||
+		    c->gicr_stride > UINT32_MAX)
 			return "interrupt controller: redistributor-stride";
 	}
 	return parse_gic_reg(fdt, gic, c);
@@ -202,7 +205,8 @@ static enum boot_rule cpu_status(const void *fdt, int cpu, bool first)
 	return strcmp(status, "okay") == 0 || strcmp(status, "ok") == 0 ? CPU_BOOTS : CPU_OFF;
 }
 
-static const char *parse_cpu(const void *fdt, int cpu, const char *default_method, struct rm_config *c)
+static const char *parse_cpu(const void *fdt, int cpu, const char *default_method,
+			     struct rm_config *c)
 {
 	const char *method = rm_fdt_string(fdt, cpu, "enable-method");
 	enum boot_rule rule = cpu_status(fdt, cpu, c->cpus == 0);
@@ -288,7 +292,8 @@ static const char *parse_shm(const void *fdt, int node, struct rm_vdev *v)
 	uint32_t size;
 	const void *base, *dma;
 
-	if (!rm_fdt_u32(fdt, memory, "label", &v->mem_label) || !rm_fdt_cells(fdt, memory, &address, &cells))
+	if (!rm_fdt_u32(fdt, memory, "label", &v->mem_label) ||
+	    !rm_fdt_cells(fdt, memory, &address, &cells))
 		return "shm: memory with a label and cells of 1 or 2 is needed";
 	base = rm_fdt_prop(fdt, memory, "base", &size);
 	if (!base == !rm_fdt_has(fdt, memory, "allocate-base") || (base && size != address * 4))
@@ -308,7 +313,7 @@ static const char *parse_vdev(const void *fdt, int node, struct rm_vdev *v)
 {
 	static const char *const others[] = {
 		"doorbell-source", "rm-rpc", "message-queue", "message-queue-pair", "shm-doorbell",
-		"virtio-mmio", "iomem", "vsmmu-v2", "vrtc-pl031",
+		"virtio-mmio",	   "iomem",  "vsmmu-v2",      "vrtc-pl031",
 	};
 
 	memset(v, 0, sizeof(*v));

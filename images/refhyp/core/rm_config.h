@@ -7,56 +7,56 @@
 
 #include "core/hyp.h"
 
-#define RM_DTB_MAX	0x10000u	/* bytes of a guest's tree as the host wrote it */
-#define RM_VDEVS_MAX	64u		/* of one VM */
-#define RM_NAME_MAX	80u		/* image-name and vm-uri, with the final NUL */
-#define RM_PATH_MAX	128u		/* path of a generated node, with the final NUL */
-#define RM_PUSH_MAX	6u		/* strings in push-compatible */
+#define RM_DTB_MAX 0x10000u /* bytes of a guest's tree as the host wrote it */
+#define RM_VDEVS_MAX 64u    /* of one VM */
+#define RM_NAME_MAX 80u	    /* image-name and vm-uri, with the final NUL */
+#define RM_PATH_MAX 128u    /* path of a generated node, with the final NUL */
+#define RM_PUSH_MAX 6u	    /* strings in push-compatible */
 
 enum rm_vdev_type {
-	RM_VDEV_DOORBELL,		/* the owner rings, the guest gets an interrupt */
-	RM_VDEV_SHM,			/* a shared buffer */
-	RM_VDEV_OTHER,			/* known, but not offered to guests without authentication or RM link */
+	RM_VDEV_DOORBELL, /* the owner rings, the guest gets an interrupt */
+	RM_VDEV_SHM,	  /* a shared buffer */
+	RM_VDEV_OTHER,	  /* known, but not offered to guests that have no link to RM */
 };
 
 /* Strings point into the tree. */
 struct rm_vdev {
-	uint8_t type;			/* enum rm_vdev_type */
+	uint8_t type; /* enum rm_vdev_type */
 	bool peer_default;
 	bool source_can_clear;
-	bool level;			/* interrupt */
-	bool has_base;			/* shm: the guest wants it at base */
-	bool optional;			/* shm: the parcel may be missing */
+	bool level;    /* interrupt */
+	bool has_base; /* shm: the guest wants it at base */
+	bool optional; /* shm: the parcel may be missing */
 	bool has_dma_base;
-	uint32_t intid;			/* 0: RM chooses */
+	uint32_t intid; /* 0: RM chooses */
 	uint32_t label;
-	uint32_t mem_label;		/* shm */
+	uint32_t mem_label; /* shm */
 	ipa_t base;
 	uint64_t dma_base;
 	const char *type_name;
 	const char *generate;
-	const char *push;		/* list of strings */
+	const char *push; /* list of strings */
 	uint32_t push_size;
 	bool cap_valid;
-	uint64_t cap;			/* doorbell: in the owner's space, when cap_valid */
+	uint64_t cap; /* doorbell: in the owner's space, when cap_valid */
 };
 
 struct rm_config {
 	const char *image_name;
-	const char *uri, *guid_text;	/* or NULL */
+	const char *uri, *guid_text; /* or NULL */
 	uint8_t guid[16];
-	const char *trusted_only;	/* first option that only authenticated VMs may have, or NULL */
+	const char *trusted_only; /* first option that only authenticated VMs may have, or NULL */
 	bool no_shutdown, no_reset;
 	/* memory */
 	ipa_t base;
-	uint64_t size_min, size_max;	/* 0: not given */
+	uint64_t size_min, size_max; /* 0: not given */
 	/* interrupt controller */
 	bool gic_has_reg;
 	ipa_t gicd, gicr;
 	uint64_t gicd_size, gicr_size, gicr_stride;
 	/* vCPUs */
-	unsigned int cpus;		/* as many as the tree has; may exceed HYP_CPUS_MAX */
-	uint32_t cpu_boot;		/* bit n: vCPU n runs from the start */
+	unsigned int cpus; /* as many as the tree has; may exceed HYP_CPUS_MAX */
+	uint32_t cpu_boot; /* bit n: vCPU n runs from the start */
 	bool psci;
 	bool proxy;
 	/* vdevices */
@@ -65,8 +65,9 @@ struct rm_config {
 };
 
 /*
- * Reads a tree that rm_fdt_valid() has accepted; *config holds pointers into it afterwards.
- * Returns NULL, or what is wrong with the tree (VM_INIT then answers MEM_INVALID). Undefined content of *config then.
+ * Reads a tree that rm_fdt_valid() has accepted; *config holds pointers into it afterwards. Returns
+ * NULL, or what is wrong with the tree (VM_INIT then answers MEM_INVALID). Undefined content of
+ * *config then.
  */
 const char *rm_config_parse(const void *fdt, struct rm_config *config);
 

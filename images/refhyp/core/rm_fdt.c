@@ -2,7 +2,8 @@
 /*
  * The one user of libfdt: reading a tree that others wrote, and editing a private copy.
  *
- * fdt_open_into() is not used: the library's build uses vector registers there, which belong to the VM at EL2.
+ * fdt_open_into() is not used: the library's build uses vector registers there, which belong to the
+ * VM at EL2.
  */
 #include <libfdt.h>
 #include <string.h>
@@ -31,7 +32,9 @@ static bool one_root(const void *fdt)
 	return true;
 }
 
-/* Names of properties are short by the specification; long ones would only make every search slow. */
+/*
+ * Names of properties are short by the specification; long ones would only make every search slow.
+ */
 static bool short_names(const void *fdt)
 {
 	uint64_t offset = fdt_off_dt_strings(fdt), size = fdt_size_dt_strings(fdt);
@@ -51,8 +54,9 @@ static bool short_names(const void *fdt)
 bool rm_fdt_valid(const void *fdt, size_t size)
 {
 	return size >= FDT_V17_SIZE && fdt_magic(fdt) == FDT_MAGIC && fdt_totalsize(fdt) <= size &&
-	       fdt_version(fdt) >= 17 && fdt_last_comp_version(fdt) <= 17 && fdt_off_dt_struct(fdt) % 4 == 0 &&
-	       fdt_off_mem_rsvmap(fdt) % 8 == 0 && short_names(fdt) && fdt_check_full(fdt, size) == 0 && one_root(fdt);
+	       fdt_version(fdt) >= 17 && fdt_last_comp_version(fdt) <= 17 &&
+	       fdt_off_dt_struct(fdt) % 4 == 0 && fdt_off_mem_rsvmap(fdt) % 8 == 0 &&
+	       short_names(fdt) && fdt_check_full(fdt, size) == 0 && one_root(fdt);
 }
 
 /* --- Reading --- */
@@ -154,7 +158,8 @@ bool rm_fdt_cells(const void *fdt, int node, unsigned int *address, unsigned int
 {
 	uint32_t a = 2, s = 1;
 
-	if ((rm_fdt_has(fdt, node, "#address-cells") && !rm_fdt_u32(fdt, node, "#address-cells", &a)) ||
+	if ((rm_fdt_has(fdt, node, "#address-cells") &&
+	     !rm_fdt_u32(fdt, node, "#address-cells", &a)) ||
 	    (rm_fdt_has(fdt, node, "#size-cells") && !rm_fdt_u32(fdt, node, "#size-cells", &s)))
 		return false;
 	*address = a;
@@ -227,7 +232,8 @@ size_t rm_tree_close(struct rm_tree *t)
 int rm_tree_add(struct rm_tree *t, int parent, const char *name)
 {
 	if (!t->err)
-		note(t, parent = parent < 0 ? -FDT_ERR_NOTFOUND : fdt_add_subnode(t->fdt, parent, name));
+		note(t, parent = parent < 0 ? -FDT_ERR_NOTFOUND
+					    : fdt_add_subnode(t->fdt, parent, name));
 	return t->err ? RM_FDT_NONE : parent;
 }
 
@@ -247,8 +253,8 @@ void rm_tree_remove(struct rm_tree *t, int node)
 void rm_tree_set(struct rm_tree *t, int node, const char *name, const void *value, size_t size)
 {
 	if (!t->err)
-		note(t, size > INT16_MAX ? -FDT_ERR_NOSPACE :
-					   fdt_setprop(t->fdt, node, name, value, (int)size));
+		note(t, size > INT16_MAX ? -FDT_ERR_NOSPACE
+					 : fdt_setprop(t->fdt, node, name, value, (int)size));
 }
 
 void rm_tree_string(struct rm_tree *t, int node, const char *name, const char *value)
@@ -276,7 +282,8 @@ void rm_tree_u64(struct rm_tree *t, int node, const char *name, uint64_t value)
 	rm_tree_set(t, node, name, &be, sizeof(be));
 }
 
-void rm_tree_number(struct rm_tree *t, int node, const char *name, uint64_t value, unsigned int cells)
+void rm_tree_number(struct rm_tree *t, int node, const char *name, uint64_t value,
+		    unsigned int cells)
 {
 	fdt64_t be = cpu_to_fdt64(value);
 

@@ -30,7 +30,7 @@ static bool put_text(struct rm_call *call, unsigned int type, const char *text)
 
 static void put_identity(struct rm_call *call, const struct rm_config *c)
 {
-	static const struct rm_config primary;	/* no name, a GUID of zeros */
+	static const struct rm_config primary; /* no name, a GUID of zeros */
 	uint32_t sign_auth = GH_RM_AUTH_NONE, count = 2;
 
 	if (!c)
@@ -73,7 +73,8 @@ static bool same_text(const char *text, const uint8_t *wanted, size_t size)
 }
 
 /* Lists the visible VMs that a question of the given type fits. */
-static enum gh_rm_error lookup(struct rm_call *call, unsigned int type, const uint8_t *wanted, size_t size)
+static enum gh_rm_error lookup(struct rm_call *call, unsigned int type, const uint8_t *wanted,
+			       size_t size)
 {
 	struct rm_vm *vm = NULL;
 	uint32_t count = 0;
@@ -88,7 +89,8 @@ static enum gh_rm_error lookup(struct rm_call *call, unsigned int type, const ui
 		if (type == GH_RM_ID_GUID)
 			fits = c->guid_text && memcmp(c->guid, wanted, sizeof(c->guid)) == 0;
 		else
-			fits = same_text(type == GH_RM_ID_URI ? c->uri : c->image_name, wanted, size);
+			fits = same_text(type == GH_RM_ID_URI ? c->uri : c->image_name, wanted,
+					 size);
 		if (fits && rm_put_u32(call, vm->vmid))
 			count++;
 	}

@@ -84,8 +84,8 @@ static struct gh_rm_sgl sgl_entry(const struct list *l, unsigned int i)
 static bool vmid_known(uint16_t vmid)
 {
 	/* 4 to 31 are the platform's; they need not exist yet. */
-	return vmid == GH_VMID_PRIMARY || vmid == GH_VMID_RM || (vmid > GH_VMID_PRIMARY && vmid < 32) ||
-	       rm_vm_find(vmid);
+	return vmid == GH_VMID_PRIMARY || vmid == GH_VMID_RM ||
+	       (vmid > GH_VMID_PRIMARY && vmid < 32) || rm_vm_find(vmid);
 }
 
 static bool rights_valid(uint8_t rights)
@@ -103,7 +103,8 @@ static enum gh_rm_error read_acl(const struct list *acl, struct memparcel *p)
 		if (!vmid_known(e.vmid) || !rights_valid(e.rights) || memparcel_access(p, e.vmid) ||
 		    p->access_count == MEMPARCEL_ACCESS_MAX)
 			return GH_RM_ERROR_ARGUMENT_INVALID;
-		p->access[p->access_count++] = (struct mem_access){ .vmid = e.vmid, .rights = e.rights };
+		p->access[p->access_count++] =
+			(struct mem_access){ .vmid = e.vmid, .rights = e.rights };
 	}
 	return GH_RM_OK;
 }
@@ -116,13 +117,18 @@ static enum gh_rm_error check_acl(struct memparcel *p, unsigned int mem_type)
 		if (p->access[i].rights & GH_RM_ACL_X)
 			return GH_RM_ERROR_ARGUMENT_INVALID;
 	if (p->trans == GH_RM_MEM_TRANS_DONATE &&
-	    p->access[0].rights != (mem_type == GH_RM_MEM_IO ? GH_RM_ACL_R | GH_RM_ACL_W : MEMPARCEL_RWX))
+	    p->access[0].rights !=
+		    (mem_type == GH_RM_MEM_IO ? GH_RM_ACL_R | GH_RM_ACL_W : MEMPARCEL_RWX))
 		return GH_RM_ERROR_DENIED;
-	return owner == (p->trans == GH_RM_MEM_TRANS_SHARE) ? GH_RM_OK : GH_RM_ERROR_ARGUMENT_INVALID;
+	return owner == (p->trans == GH_RM_MEM_TRANS_SHARE) ? GH_RM_OK
+							    : GH_RM_ERROR_ARGUMENT_INVALID;
 }
 
-/* Stage 2 maps normal memory write-back, so no parcel of it can be device or uncached for anyone. */
-static enum gh_rm_error check_attrs(const struct list *attr, struct memparcel *p, unsigned int mem_type)
+/*
+ * Stage 2 maps normal memory write-back, so no parcel of it can be device or uncached for anyone.
+ */
+static enum gh_rm_error check_attrs(const struct list *attr, struct memparcel *p,
+				    unsigned int mem_type)
 {
 	struct gh_rm_mem_attr e, other;
 
@@ -150,7 +156,8 @@ static enum gh_rm_error check_sgl(const struct list *sgl, unsigned int mem_type)
 	for (unsigned int i = 0; i < sgl->count; i++) {
 		struct gh_rm_sgl e = sgl_entry(sgl, i);
 
-		if (!e.size || e.ipa % HYP_PAGE || e.size % HYP_PAGE || e.ipa >= SGL_END || e.size >= SGL_END)
+		if (!e.size || e.ipa % HYP_PAGE || e.size % HYP_PAGE || e.ipa >= SGL_END ||
+		    e.size >= SGL_END)
 			return GH_RM_ERROR_ARGUMENT_INVALID;
 	}
 	for (unsigned int i = 0; i < sgl->count; i++) {
@@ -163,7 +170,10 @@ static enum gh_rm_error check_sgl(const struct list *sgl, unsigned int mem_type)
 	return GH_RM_OK;
 }
 
-/* The primary's addresses are physical ones. Neighbours are joined, since each change of stage 2 has its price. */
+/*
+ * The primary's addresses are physical ones. Neighbours are joined, since each change of stage 2
+ * has its price.
+ */
 static unsigned int join_sgl(const struct list *sgl)
 {
 	unsigned int count = 0;
@@ -188,7 +198,7 @@ static enum gh_rm_error add_sgl(struct memparcel *p, const struct list *sgl)
 
 static enum gh_rm_error new_parcel(struct rm_call *call, unsigned int trans)
 {
-	static struct memparcel model;	/* the lock of rm.c guards it */
+	static struct memparcel model; /* the lock of rm.c guards it */
 	struct gh_rm_mem_share request;
 	struct memparcel *p;
 	struct lists l;
@@ -228,7 +238,7 @@ static enum gh_rm_error new_parcel(struct rm_call *call, unsigned int trans)
 		return GH_RM_ERROR_DENIED;
 	err = add_sgl(p, &l.sgl);
 	if (err)
-		memparcel_reclaim(p, false);	/* nothing in it: only its place is given back */
+		memparcel_reclaim(p, false); /* nothing in it: only its place is given back */
 	else
 		rm_put_u32(call, p->handle);
 	return err;
@@ -290,8 +300,8 @@ static bool same_acl(const struct list *acl, struct memparcel *p)
 }
 
 /*
- * The primary is the only VM with a link, and it owns every parcel: it can ask, and is always refused for the
- * reason that the document gives.
+ * The primary is the only VM with a link, and it owns every parcel: it can ask, and is always
+ * refused for the reason that the document gives.
  */
 enum gh_rm_error rm_mem_accept(struct rm_call *call)
 {
@@ -347,7 +357,10 @@ enum gh_rm_error rm_mem_reclaim(struct rm_call *call)
 
 /* --- NOTIFY --- */
 
-/* We accept for a recipient that is READY and has a vdevice for the parcel; the owner hears how it went. */
+/*
+ * We accept for a recipient that is READY and has a vdevice for the parcel; the owner hears how it
+ * went.
+ */
 static void accept_for(struct rm_vm *vm, struct memparcel *p, uint32_t tag)
 {
 	const struct mem_access *a = memparcel_access(p, vm->vmid);
@@ -355,12 +368,16 @@ static void accept_for(struct rm_vm *vm, struct memparcel *p, uint32_t tag)
 	struct gh_rm_mem_event event = { .handle = p->handle, .vmid = vm->vmid, .tag = tag };
 
 	for (unsigned int i = 0; !ok && i < vm->config.vdevs; i++)
-		if (vm->config.vdev[i].type == RM_VDEV_SHM && vm->config.vdev[i].mem_label == p->label)
-			ok = p->state == MEMPARCEL_COMPLETE && rm_vm_accept_buffer(vm, p) == GH_ERROR_OK;
-	rm_notify(ok ? GH_RM_NOTIFY_MEM_ACCEPTED : GH_RM_NOTIFY_MEM_RELEASED, &event, sizeof(event));
+		if (vm->config.vdev[i].type == RM_VDEV_SHM &&
+		    vm->config.vdev[i].mem_label == p->label)
+			ok = p->state == MEMPARCEL_COMPLETE &&
+			     rm_vm_accept_buffer(vm, p) == GH_ERROR_OK;
+	rm_notify(ok ? GH_RM_NOTIFY_MEM_ACCEPTED : GH_RM_NOTIFY_MEM_RELEASED, &event,
+		  sizeof(event));
 }
 
-static enum gh_rm_error notify_each(struct memparcel *p, const struct list *to, bool shared, uint32_t tag)
+static enum gh_rm_error notify_each(struct memparcel *p, const struct list *to, bool shared,
+				    uint32_t tag)
 {
 	/* All recipients must be there and able to hear it before anything happens. */
 	for (unsigned int i = 0; i < to->count; i++) {
@@ -398,7 +415,10 @@ enum gh_rm_error rm_mem_notify(struct rm_call *call)
 		return GH_RM_ERROR_HANDLE_INVALID;
 	if (!one_flag(request.flags))
 		return GH_RM_ERROR_ARGUMENT_INVALID;
-	/* SHARED and RECALL are the owner's; the others those of a recipient, which the owner never is. */
+	/*
+	 * SHARED and RECALL are the owner's; the others those of a recipient, which the owner never
+	 * is.
+	 */
 	if ((p->owner == call->from) !=
 	    !!(request.flags & (GH_RM_MEM_NOTIFY_SHARED | GH_RM_MEM_NOTIFY_RECALL)))
 		return GH_RM_ERROR_DENIED;
@@ -432,8 +452,9 @@ enum gh_rm_error rm_mem_lookup(struct rm_call *call)
 		return err;
 	count = join_sgl(&l.sgl);
 	while ((p = memparcel_next(p))) {
-		if (p->owner != call->from || p->state != MEMPARCEL_COMPLETE || memparcel_accepted(p) ||
-		    p->label != request.label || !same_acl(&l.acl, p) || !memparcel_same(p, runs, count))
+		if (p->owner != call->from || p->state != MEMPARCEL_COMPLETE ||
+		    memparcel_accepted(p) || p->label != request.label || !same_acl(&l.acl, p) ||
+		    !memparcel_same(p, runs, count))
 			continue;
 		rm_put_u32(call, p->handle);
 		return GH_RM_OK;

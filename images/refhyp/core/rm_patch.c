@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the resource manager writes into device trees: a guest's at START (section 2.2), the primary's at boot (2.1).
+ * What the resource manager writes into device trees: a guest's at START (section 2.2), the
+ * primary's at boot (2.1).
  */
 #include <string.h>
 
 #include "core/rm.h"
 #include "core/rm_fdt.h"
 
-#define GROWTH		0x10000u	/* room for our nodes while a tree is edited */
-#define SMALL		0x4000u		/* up to here a final tree needs no room beside itself */
-#define QUEUE_IRQ_FREE	960u
-#define PATH_DEPTH_MAX	8u
+#define GROWTH 0x10000u /* room for our nodes while a tree is edited */
+#define SMALL 0x4000u	/* up to here a final tree needs no room beside itself */
+#define QUEUE_IRQ_FREE 960u
+#define PATH_DEPTH_MAX 8u
 
 static _Alignas(8) uint8_t work[RM_DTB_MAX + GROWTH];
 
@@ -148,8 +149,12 @@ static const struct rm_vdev *vdev_of_buffer(const struct rm_config *c, uint32_t 
 	return NULL;
 }
 
-/* A node with a label stands for the parcel of that label, at the node's address; one without for an accepted one. */
-static struct memparcel *parcel_of_node(struct rm_vm *vm, const void *fdt, int node, ipa_t ipa, uint64_t size)
+/*
+ * A node with a label stands for the parcel of that label, at the node's address; one without for
+ * an accepted one.
+ */
+static struct memparcel *parcel_of_node(struct rm_vm *vm, const void *fdt, int node, ipa_t ipa,
+					uint64_t size)
 {
 	struct memparcel *p = NULL;
 	bool labelled;
@@ -163,7 +168,8 @@ static struct memparcel *parcel_of_node(struct rm_vm *vm, const void *fdt, int n
 			continue;
 		if (labelled && p->label == label && a->role == MEM_NOT_ACCEPTED)
 			return rm_vm_accept(vm, p, ipa, MEM_BUFFER) ? NULL : p;
-		if ((!labelled || p->label == label) && a->role != MEM_NOT_ACCEPTED && a->ipa == ipa)
+		if ((!labelled || p->label == label) && a->role != MEM_NOT_ACCEPTED &&
+		    a->ipa == ipa)
 			return p;
 	}
 	return NULL;
@@ -178,7 +184,8 @@ static const char *match_reserved(struct rm_vm *vm, struct rm_tree *t)
 		return NULL;
 	if (!rm_fdt_cells(t->fdt, parent, &address, &size))
 		return "reserved-memory: cells are not 1 or 2";
-	for (int n = rm_fdt_first(t->fdt, parent); n >= 0 && !t->err; n = rm_fdt_sibling(t->fdt, n)) {
+	for (int n = rm_fdt_first(t->fdt, parent); n >= 0 && !t->err;
+	     n = rm_fdt_sibling(t->fdt, n)) {
 		uint32_t bytes;
 		const uint8_t *reg = rm_fdt_prop(t->fdt, n, "reg", &bytes);
 		const struct memparcel *p;
@@ -187,7 +194,8 @@ static const char *match_reserved(struct rm_vm *vm, struct rm_tree *t)
 			continue;
 		if (bytes != (address + size) * 4)
 			return "reserved-memory: reg needs one range";
-		p = parcel_of_node(vm, t->fdt, n, rm_fdt_number(reg, address), rm_fdt_number(reg + address * 4, size));
+		p = parcel_of_node(vm, t->fdt, n, rm_fdt_number(reg, address),
+				   rm_fdt_number(reg + address * 4, size));
 		if (!p)
 			return "reserved-memory: reg matches no parcel";
 		if (rm_fdt_has(t->fdt, n, "reusable") && !exclusive(p))
@@ -233,7 +241,8 @@ static void add_buffer(struct rm_vm *vm, struct rm_tree *t, const struct memparc
 	rm_tree_set(t, node, "qcom,shared-memory", "", 0);
 	rm_tree_number(t, node, "peers", p->owner, 1);
 	for (unsigned int i = 0; i < p->access_count; i++)
-		if (p->access[i].vmid && p->access[i].vmid != vm->vmid && p->access[i].vmid != p->owner)
+		if (p->access[i].vmid && p->access[i].vmid != vm->vmid &&
+		    p->access[i].vmid != p->owner)
 			rm_tree_number(t, node, "peers", p->access[i].vmid, 1);
 	rm_tree_u32(t, node, "qcom,rm-mem-handle", p->handle);
 	rm_tree_u32(t, node, "qcom,label", p->label);
@@ -320,7 +329,8 @@ static void add_identity(struct rm_tree *t, int hypervisor, const struct rm_vm *
 /* The capability's number is the vdevice's; guests without a link to us have no calls for it. */
 static void add_doorbell(struct rm_tree *t, const struct rm_vdev *v, unsigned int index)
 {
-	static const char *const compatible[] = { "qcom,gunyah-doorbell", "qcom,gunyah-capability" };
+	static const char *const compatible[] = { "qcom,gunyah-doorbell",
+						  "qcom,gunyah-capability" };
 	char suffix[24];
 	int node;
 
@@ -372,7 +382,10 @@ static void add_shm(struct rm_tree *t, const struct rm_vm *vm, const struct rm_v
 static void add_hypervisor(struct rm_tree *t, const struct rm_vm *vm)
 {
 	static const char *const compatible[] = {
-		"gunyah-hypervisor", "qcom,gunyah-hypervisor-1.0", "qcom,gunyah-hypervisor", "simple-bus",
+		"gunyah-hypervisor",
+		"qcom,gunyah-hypervisor-1.0",
+		"qcom,gunyah-hypervisor",
+		"simple-bus",
 	};
 	int node = rm_tree_add(t, 0, "hypervisor");
 
@@ -428,7 +441,8 @@ const char *rm_patch_tree(struct rm_vm *vm, const struct memparcel *image)
 		return "the tree cannot be completed: too many nodes, or two of one name";
 	if (size > vm->dtb_size || (size > SMALL && size > vm->dtb_size / 2))
 		return "the completed tree does not fit: dtb size";
-	return memparcel_write(image, vm->dtb_offset, work, size) ? NULL : "the tree's place is gone";
+	return memparcel_write(image, vm->dtb_offset, work, size) ? NULL
+								  : "the tree's place is gone";
 }
 
 /* --- The primary's tree --- */
@@ -436,7 +450,9 @@ const char *rm_patch_tree(struct rm_vm *vm, const struct memparcel *image)
 static void add_link(struct rm_tree *t, int hypervisor)
 {
 	static const char *const compatible[] = {
-		"gunyah-resource-manager", "qcom,resource-manager-1-0", "qcom,resource-manager",
+		"gunyah-resource-manager",
+		"qcom,resource-manager-1-0",
+		"qcom,resource-manager",
 	};
 	struct hyp_rm_link link;
 	char name[64];
@@ -464,7 +480,9 @@ static void add_link(struct rm_tree *t, int hypervisor)
 bool rm_patch_primary(void *dtb, size_t capacity)
 {
 	static const char *const compatible[] = {
-		"qcom,gunyah-hypervisor-1.0", "qcom,gunyah-hypervisor", "simple-bus",
+		"qcom,gunyah-hypervisor-1.0",
+		"qcom,gunyah-hypervisor",
+		"simple-bus",
 	};
 	static const char *const identity[] = { "qcom,gunyah-vm-id-1.0", "qcom,gunyah-vm-id" };
 	struct rm_tree t;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Framing of the resource manager's messages (section 4.1) and what waits while the client's queue is full.
+ * Framing of the resource manager's messages (section 4.1) and what waits while the client's queue
+ * is full.
  */
 #include <string.h>
 
@@ -10,7 +11,7 @@
 static struct {
 	bool open;
 	struct gh_rm_header header;
-	unsigned int left;		/* continuations to come */
+	unsigned int left; /* continuations to come */
 	size_t size;
 	uint8_t data[RM_REQUEST_MAX];
 } in;
@@ -25,8 +26,8 @@ struct notification {
 /* What waits to be sent. Everything leaves in the order in which it came. */
 static struct {
 	uint64_t order;
-	uint16_t seq;			/* of notifications */
-	uint32_t first, count;		/* ring of notifications */
+	uint16_t seq;	       /* of notifications */
+	uint32_t first, count; /* ring of notifications */
 	struct notification ring[RM_PENDING_MAX];
 	bool reply;
 	uint64_t reply_order;
@@ -150,7 +151,8 @@ static bool send_reply(void)
 /* Fragments of two messages must not mix, so a reply that has begun goes on first. */
 static bool reply_is_next(void)
 {
-	return out.reply && (out.reply_sent || !out.count || out.reply_order < out.ring[out.first].order);
+	return out.reply &&
+	       (out.reply_sent || !out.count || out.reply_order < out.ring[out.first].order);
 }
 
 void rm_rpc_send(void)
@@ -160,7 +162,8 @@ void rm_rpc_send(void)
 			return;
 }
 
-void rm_rpc_reply(const struct rm_request *request, enum gh_rm_error error, const void *payload, size_t size)
+void rm_rpc_reply(const struct rm_request *request, enum gh_rm_error error, const void *payload,
+		  size_t size)
 {
 	uint32_t word = (uint32_t)error;
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * VM_INIT and VM_START (sections 5.3 and 5.4), and their reverse: what a VM consists of and which memory it gets.
+ * VM_INIT and VM_START (sections 5.3 and 5.4), and their reverse: what a VM consists of and which
+ * memory it gets.
  */
 #include <string.h>
 
 #include "core/rm.h"
 #include "core/rm_fdt.h"
 
-#define VMMIO_BASE	0ull
-#define VMMIO_SIZE	0x40000000ull	/* forwarded to the host */
-#define GICD_SIZE	0x10000u
-#define GICD_DEFAULT	0x3fff0000ull
-#define VIRQ_FIRST	960u		/* numbers that RM chooses itself */
-#define VIRQ_END	1020u
-#define BUFFER_ALIGN	0x200000ull
+#define VMMIO_BASE 0ull
+#define VMMIO_SIZE 0x40000000ull /* forwarded to the host */
+#define GICD_SIZE 0x10000u
+#define GICD_DEFAULT 0x3fff0000ull
+#define VIRQ_FIRST 960u /* numbers that RM chooses itself */
+#define VIRQ_END 1020u
+#define BUFFER_ALIGN 0x200000ull
 
 /* The parcel of CONFIG_IMAGE, unless its owner took it back. */
 static struct memparcel *image_parcel(struct rm_vm *vm)
@@ -45,7 +46,8 @@ static uint64_t gicr_needed(const struct rm_config *c)
 
 static bool meets_gic(const struct rm_config *c, ipa_t ipa, uint64_t size)
 {
-	return overlap(ipa, size, c->gicd, GICD_SIZE) || overlap(ipa, size, c->gicr, gicr_needed(c));
+	return overlap(ipa, size, c->gicd, GICD_SIZE) ||
+	       overlap(ipa, size, c->gicr, gicr_needed(c));
 }
 
 /* --- INIT --- */
@@ -98,7 +100,8 @@ static const char *init_gic(struct rm_vm *vm, const struct memparcel *image)
 	if (c->gicr_size != gicr_needed(c))
 		return "GICR needs exactly the stride for each vCPU";
 	if (!in_space(c->gicd, GICD_SIZE) || !in_space(c->gicr, c->gicr_size) ||
-	    overlap(c->gicd, GICD_SIZE, c->gicr, c->gicr_size) || meets_gic(c, c->base, private_size))
+	    overlap(c->gicd, GICD_SIZE, c->gicr, c->gicr_size) ||
+	    meets_gic(c, c->base, private_size))
 		return "the interrupt controller overlaps memory or leaves the address space";
 	if (hyp_vm_set_gic(vm->hyp, c->gicd, c->gicr, c->gicr_stride))
 		return "no interrupt controller";
@@ -241,7 +244,10 @@ static bool step_over(ipa_t *ipa, uint64_t size, ipa_t other, uint64_t other_siz
 	return true;
 }
 
-/* A place in the upper half of the address space, behind the private memory. Each step passes one range for good. */
+/*
+ * A place in the upper half of the address space, behind the private memory. Each step passes one
+ * range for good.
+ */
 static ipa_t buffer_place(struct rm_vm *vm, uint64_t size)
 {
 	ipa_t ipa = ipa_end() / 2;
@@ -257,7 +263,8 @@ static ipa_t buffer_place(struct rm_vm *vm, uint64_t size)
 		while ((p = memparcel_next(p))) {
 			const struct mem_access *a = memparcel_access(p, vm->vmid);
 
-			if (a && a->role != MEM_NOT_ACCEPTED && step_over(&ipa, size, a->ipa, p->size))
+			if (a && a->role != MEM_NOT_ACCEPTED &&
+			    step_over(&ipa, size, a->ipa, p->size))
 				moved = true;
 		}
 	}
@@ -269,7 +276,8 @@ enum gh_error rm_vm_accept_buffer(struct rm_vm *vm, struct memparcel *p)
 	const struct rm_config *c = &vm->config;
 
 	for (unsigned int i = 0; i < c->vdevs; i++)
-		if (c->vdev[i].type == RM_VDEV_SHM && c->vdev[i].mem_label == p->label && c->vdev[i].has_base)
+		if (c->vdev[i].type == RM_VDEV_SHM && c->vdev[i].mem_label == p->label &&
+		    c->vdev[i].has_base)
 			return rm_vm_accept(vm, p, c->vdev[i].base, MEM_BUFFER);
 	return rm_vm_accept(vm, p, buffer_place(vm, p->size), MEM_BUFFER);
 }
@@ -321,7 +329,8 @@ static struct memparcel *oldest_private(struct rm_vm *vm, uint32_t after)
 	while ((p = memparcel_next(p))) {
 		const struct mem_access *a = offered(p, vm);
 
-		if (a && more_private(p, a) && p->handle >= after && (!best || p->handle < best->handle))
+		if (a && more_private(p, a) && p->handle >= after &&
+		    (!best || p->handle < best->handle))
 			best = p;
 	}
 	return best;

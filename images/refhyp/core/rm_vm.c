@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The table of VMs, their states (section 5.1), and the messages that drive or ask them (section 4.5).
+ * The table of VMs, their states (section 5.1), and the messages that drive or ask them (section
+ * 4.5).
  */
 #include <string.h>
 
 #include "core/rm.h"
 
-#define PLATFORM_VMIDS 0xfffffff0u	/* those below 32 that may be asked for by number */
+#define PLATFORM_VMIDS 0xfffffff0u /* those below 32 that may be asked for by number */
 
 static struct rm_vm vms[HYP_VMS_MAX];
 
@@ -49,7 +50,8 @@ static const uint32_t predecessors[] = {
 	[GH_RM_VM_STATE_INIT_FAILED] = FROM(STATE_LOAD) | FROM(STATE_AUTH) | FROM(STATE_INIT) |
 				       FROM(STATE_READY) | FROM(STATE_RESET),
 	[GH_RM_VM_STATE_EXITED] = FROM(STATE_RUNNING) | FROM(STATE_PAUSED),
-	[GH_RM_VM_STATE_RESETTING] = FROM(STATE_EXITED) | FROM(STATE_READY) | FROM(STATE_INIT_FAILED),
+	[GH_RM_VM_STATE_RESETTING] = FROM(STATE_EXITED) | FROM(STATE_READY) |
+				     FROM(STATE_INIT_FAILED),
 	[GH_RM_VM_STATE_RESET] = FROM(STATE_RESETTING),
 };
 
@@ -198,12 +200,14 @@ enum gh_rm_error rm_vm_config_image(struct rm_call *call)
 	if (err)
 		rm_vm_enter(call->vm, GH_RM_VM_STATE_INIT_FAILED);
 	else
-		rm_vm_enter(call->vm, request.auth == GH_RM_AUTH_PLATFORM ? GH_RM_VM_STATE_AUTH :
-									    GH_RM_VM_STATE_INIT);
+		rm_vm_enter(call->vm, request.auth == GH_RM_AUTH_PLATFORM ? GH_RM_VM_STATE_AUTH
+									  : GH_RM_VM_STATE_INIT);
 	return err;
 }
 
-/* There is no platform firmware on the board that could vouch for an image, so none is authentic. */
+/*
+ * There is no platform firmware on the board that could vouch for an image, so none is authentic.
+ */
 enum gh_rm_error rm_vm_auth_image(struct rm_call *call)
 {
 	struct gh_rm_vm_auth_image request;
@@ -292,7 +296,8 @@ enum gh_rm_error rm_vm_set_context(struct rm_call *call)
 	if (request.set == GH_RM_CONTEXT_X && request.index < 31) {
 		c->x[request.index] = request.value;
 		c->x_set |= 1u << request.index;
-	} else if (request.set == GH_RM_CONTEXT_PC && request.index == 0 && request.value % 4 == 0) {
+	} else if (request.set == GH_RM_CONTEXT_PC && request.index == 0 &&
+		   request.value % 4 == 0) {
 		c->pc = request.value;
 		c->pc_set = true;
 	} else if (request.set == GH_RM_CONTEXT_SP && request.index < 2) {

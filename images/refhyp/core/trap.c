@@ -50,6 +50,7 @@ static void init_primary(struct vm *vm)
 	vgic_init(vm, platform.gicd, platform.gicr, GICR_SIZE);
 	cap_init(&vm->cspace, primary_caps, CSPACE_PRIMARY);
 	virq_init();
+	doorbell_init();
 	for (unsigned int i = 0; i < HYP_CPUS_MAX; i++) {
 		vcpu_init(vm, i, true);
 		hyp_cpus[i].host = &vm->vcpu[i];
@@ -292,6 +293,6 @@ void trap_return(void)
 		c->halted = false;
 		rm_vm_halted(c->halted_vmid, &c->halt);
 	}
-	while (flag(&c->current->refresh) || flag(&c->current->want_sync))
+	while (flag(&c->current->refresh))
 		vgic_refresh(c->current);
 }

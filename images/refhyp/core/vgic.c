@@ -127,24 +127,31 @@ static void fold_evicted(struct vcpu *v, unsigned int ended)
 	}
 }
 
+/* The list registers keep what they held until flush() writes them again, which their users must not see. */
 static void sync(struct vcpu *v)
 {
-	unsigned int used = v->lr_used, ended;
+	unsigned int used = v->lr_used;
 
-	if (!v->loaded)
+	if (!v->loaded || !used)
 		return;
 	v->lr_used = 0;
-	ended = arch_eoi_count();
+	v->lr_stale = (uint8_t)(used > v->lr_stale ? used : v->lr_stale);
 	for (unsigned int i = 0; i < used; i++) {
 		struct lr lr;
 
 		arch_lr_read(i, &lr);
-		arch_lr_write(i, NULL);
 		lr.intid = v->lr_intid[i];
 		fold(v, &lr);
 	}
-	if (ended)
-		fold_evicted(v, ended);
+	if (v->lr_evicted)
+		fold_evicted(v, arch_eoi_count());
+}
+
+static void clear_stale(struct vcpu *v, unsigned int from)
+{
+	for (unsigned int i = from; i < v->lr_stale; i++)
+		arch_lr_write(i, NULL);
+	v->lr_stale = 0;
 }
 
 /* --- Into the list registers --- */
@@ -222,9 +229,12 @@ static void flush(struct vcpu *v)
 {
 	struct picks p = { .room = arch_lr_count() };
 	unsigned int placed_active = 0, placed_pending = 0;
+	bool more, evicted;
 
 	recheck_timer(v);
-	collect(v, &p);
+	/* While a sibling needs them empty they stay so; it asks for a refresh when it is done. */
+	if (!v->want_sync)
+		collect(v, &p);
 	for (unsigned int i = 0; i < p.n; i++) {
 		struct virq *irq = vgic_irq(v, p.intid[i]);
 		struct lr lr = {
@@ -251,28 +261,21 @@ static void flush(struct vcpu *v)
 		v->lr_intid[i] = lr.intid;
 	}
 	v->lr_used = (uint8_t)p.n;
-	arch_lr_overflow(placed_pending < p.pending, placed_active < p.active);
+	clear_stale(v, p.n);
+	more = placed_pending < p.pending;
+	evicted = placed_active < p.active;
+	/* System registers of the interrupt controller are slow, so what stays is not written. */
+	if (more != v->lr_more || evicted != v->lr_evicted)
+		arch_lr_overflow(more, evicted);
+	v->lr_more = more;
+	v->lr_evicted = evicted;
 	__atomic_store_n(&v->refresh, 0, __ATOMIC_RELEASE);
-}
-
-/* While somebody needs the list registers empty, wait before they fill again. */
-static void serve_settle(struct vcpu *v)
-{
-	struct vm *vm = v->vm;
-
-	while (__atomic_load_n(&v->want_sync, __ATOMIC_ACQUIRE)) {
-		sync(v);
-		hyp_unlock(&vm->lock);
-		arch_relax();
-		hyp_lock(&vm->lock);
-	}
 }
 
 void vgic_refresh(struct vcpu *v)
 {
 	hyp_lock(&v->vm->lock);
 	sync(v);
-	serve_settle(v);
 	flush(v);
 	hyp_unlock(&v->vm->lock);
 }
@@ -288,7 +291,6 @@ void vgic_load(struct vcpu *v)
 		arch_irq_set_active(INTID_TIMER);
 		timer->hw_active = true;
 	}
-	serve_settle(v);
 	flush(v);
 	hyp_unlock(&v->vm->lock);
 }
@@ -299,6 +301,11 @@ void vgic_unload(struct vcpu *v)
 
 	hyp_lock(&v->vm->lock);
 	sync(v);
+	clear_stale(v, 0);
+	if (v->lr_more || v->lr_evicted)
+		arch_lr_overflow(false, false);
+	v->lr_more = false;
+	v->lr_evicted = false;
 	v->loaded = false;
 	if (timer->hw_active) {
 		/* If the timer still fires when v comes back, the hardware says so again. */
@@ -362,9 +369,9 @@ void vgic_raise_private(struct vcpu *v, uint32_t intid)
 	pend(v->vm, v, intid);
 }
 
-void vgic_unpend(struct vcpu *v, uint32_t intid)
+static void unpend(struct vm *vm, struct vcpu *v, uint32_t intid)
 {
-	struct virq *irq = vgic_irq(v, intid);
+	struct virq *irq = irq_of(vm, v, intid);
 
 	irq->pending = false;
 	irq->drop = irq->lr_owner;
@@ -372,14 +379,19 @@ void vgic_unpend(struct vcpu *v, uint32_t intid)
 		irq->hw_active = false;
 		arch_irq_deactivate(intid);
 	}
-	changed(v->vm, v, intid);
+	changed(vm, v, intid);
+}
+
+void vgic_unpend(struct vcpu *v, uint32_t intid)
+{
+	unpend(v->vm, v, intid);
 }
 
 void vgic_lower(struct vm *vm, uint32_t intid)
 {
 	hyp_lock(&vm->lock);
 	if (!irq_of(vm, NULL, intid)->edge)
-		vgic_unpend(&vm->vcpu[0], intid);
+		unpend(vm, NULL, intid);
 	hyp_unlock(&vm->lock);
 }
 
@@ -388,7 +400,7 @@ void vgic_bind(struct vm *vm, uint32_t intid, const struct virq_source *source)
 	hyp_lock(&vm->lock);
 	irq_of(vm, NULL, intid)->source = source;
 	if (!source)
-		vgic_unpend(&vm->vcpu[0], intid);
+		unpend(vm, NULL, intid);
 	hyp_unlock(&vm->lock);
 }
 
@@ -472,7 +484,7 @@ void vgic_settle(struct vcpu *v)
 
 		if (w == v || !w->loaded || !w->lr_used)
 			continue;
-		__atomic_add_fetch(&w->want_sync, 1, __ATOMIC_ACQ_REL);
+		w->want_sync++;
 		v->settling |= (uint8_t)(1u << i);
 		__atomic_store_n(&w->refresh, 1, __ATOMIC_RELEASE);
 		arch_kick((unsigned int)w->cpu);
@@ -489,11 +501,17 @@ void vgic_end(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 
-	for (unsigned int i = 0; i < vm->vcpus; i++)
-		if (v->settling >> i & 1)
-			__atomic_sub_fetch(&vm->vcpu[i].want_sync, 1, __ATOMIC_ACQ_REL);
+	for (unsigned int i = 0; i < vm->vcpus; i++) {
+		struct vcpu *w = &vm->vcpu[i];
+
+		if (!(v->settling >> i & 1))
+			continue;
+		w->want_sync--;
+		__atomic_store_n(&w->refresh, 1, __ATOMIC_RELEASE);
+		if (w->cpu >= 0)
+			arch_kick((unsigned int)w->cpu);
+	}
 	v->settling = 0;
-	serve_settle(v);
 	flush(v);
 	hyp_unlock(&vm->lock);
 }
@@ -507,6 +525,7 @@ void vgic_reset_vcpu(struct vcpu *v)
 	v->private[INTID_TIMER].hw = true;
 	v->private_ready = 0;
 	v->lr_used = 0;
+	v->lr_stale = 0;
 	v->refresh = 1;
 }
 

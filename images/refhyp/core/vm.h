@@ -118,10 +118,12 @@ struct vcpu {
 	/* Interrupts; loaded: its list registers are in the hardware of .cpu. */
 	bool loaded;
 	uint32_t refresh;		/* atomic: list registers must be filled again */
-	uint32_t want_sync;		/* atomic: how many CPUs need the list registers empty */
+	uint32_t want_sync;		/* how many siblings need the list registers empty */
 	uint8_t settling;		/* siblings whose list registers this vCPU keeps empty */
 	uint32_t private_ready;
 	uint8_t lr_used;
+	uint8_t lr_stale;		/* how many hold what sync() took out of them */
+	bool lr_more, lr_evicted;	/* what the hardware was told of too many interrupts */
 	uint16_t lr_intid[VM_LRS_MAX];
 	struct virq private[VM_PRIVATE];
 

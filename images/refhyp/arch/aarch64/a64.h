@@ -25,7 +25,7 @@
 
 /* EL1 registers that belong to a vCPU and change hands whenever another one is loaded. */
 #define EL1_REGISTERS(X) \
-	X(sctlr_el1) X(cpacr_el1) X(ttbr0_el1) X(ttbr1_el1) X(tcr_el1) X(esr_el1) X(afsr0_el1) \
+	X(sctlr_el1) X(cpacr_el1) X(ttbr0_el1) X(ttbr1_el1) X(esr_el1) X(afsr0_el1) \
 	X(afsr1_el1) X(far_el1) X(mair_el1) X(amair_el1) X(vbar_el1) X(contextidr_el1) X(tpidr_el0) \
 	X(tpidrro_el0) X(tpidr_el1) X(cntkctl_el1) X(par_el1) X(elr_el1) X(spsr_el1) X(sp_el0) X(sp_el1) \
 	X(mdscr_el1) X(csselr_el1) X(cntv_cval_el0)
@@ -36,7 +36,7 @@ struct a64_vcpu {
 #define X(name) uint64_t name;
 	EL1_REGISTERS(X)
 #undef X
-	uint64_t cntv_ctl, tpidr2;
+	uint64_t tcr_el1, cntv_ctl, tpidr2;
 	uint64_t vmcr, ap0r0, ap1r0;
 };
 _Static_assert(sizeof(struct a64_vcpu) <= sizeof(struct arch_vcpu), "room for the registers");

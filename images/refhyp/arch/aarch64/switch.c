@@ -95,6 +95,9 @@ void arch_vcpu_load(struct vcpu *v)
 	load_space(v);
 	SYS_WRITE(hcr_el2, HCR_ALWAYS | (v->vm->primary ? 0 : HCR_TWI));
 	SYS_WRITE(vmpidr_el2, 1ull << 31 | v->index);
+	/* Writing this one costs a TLB flush on some processors, and most guests agree on its value. */
+	if (SYS_READ(tcr_el1) != a->tcr_el1)
+		SYS_WRITE(tcr_el1, a->tcr_el1);
 #define X(name) SYS_WRITE(name, a->name);
 	EL1_REGISTERS(X)
 #undef X
@@ -114,6 +117,7 @@ void arch_vcpu_save(struct vcpu *v)
 
 	a->cntv_ctl = SYS_READ(cntv_ctl_el0);
 	SYS_WRITE(cntv_ctl_el0, 0);
+	a->tcr_el1 = SYS_READ(tcr_el1);
 #define X(name) a->name = SYS_READ(name);
 	EL1_REGISTERS(X)
 #undef X

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs cases on the board: each in a process of its own, and after each no page may be left pinned.
+ *
+ * Prints PASS, FAIL or SKIP for each case, then a line that counts.
+ */
+#ifndef CROFT_TESTS_DRIVER_RUNNER_H
+#define CROFT_TESTS_DRIVER_RUNNER_H
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEADLINE 60 /* seconds a case may take on an emulated board */
+
+struct test_case {
+	const char *name;
+	void (*run)(void);
+};
+
+/* --- Results --- */
+
+static unsigned int passed, failed, skipped;
+static const char *case_name;
+static bool case_ok;
+
+static inline void __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
+{
+	va_list args;
+
+	case_ok = false;
+	printf("    %s: ", case_name);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+}
+
+static inline void expect(const char *what, long got, long want)
+{
+	if (got != want)
+		wrong("%s: %ld, expected %ld", what, got, want);
+}
+
+/* Pages that are pinned in the whole system, -1 if the kernel does not tell. */
+static inline long pinned(void)
+{
+	char line[128];
+	long acquired = -1, released = 0, value;
+	FILE *file = fopen("/proc/vmstat", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "nr_foll_pin_acquired %ld", &value) == 1)
+			acquired = value;
+		if (sscanf(line, "nr_foll_pin_released %ld", &value) == 1)
+			released = value;
+	}
+	if (file)
+		fclose(file);
+	return acquired < 0 ? -1 : acquired - released;
+}
+
+static inline int wait_for(pid_t child)
+{
+	int status, tenths;
+
+	for (tenths = 0; tenths < DEADLINE * 10; tenths++) {
+		if (waitpid(child, &status, WNOHANG) == child)
+			return status;
+		usleep(100000);
+	}
+	printf("    %s: no end after %d s\n", case_name, DEADLINE);
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	return status;
+}
+
+static inline void run_case(const struct test_case *c)
+{
+	struct timespec begin, end;
+	long before = pinned(), after;
+	int status, tenths;
+	pid_t child;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	case_name = c->name;
+	case_ok = true;
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		c->run();
+		fflush(stdout);
+		_exit(!case_ok);
+	}
+	status = wait_for(child);
+	if (status)
+		wrong("status %#x", (unsigned int)status);
+	/* A killed process leaves its VM to the driver, which takes its time. */
+	for (tenths = 0, after = pinned(); after != before && tenths < DEADLINE * 10; tenths++) {
+		usleep(100000);
+		after = pinned();
+	}
+	if (after != before)
+		wrong("%ld pages stay pinned", after - before);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	printf("%s driver %s (%.1f s)\n", case_ok ? "PASS" : "FAIL", case_name,
+	       (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+	case_ok ? passed++ : failed++;
+}
+
+static inline bool wanted(const char *name, int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (strstr(name, argv[i]))
+			return true;
+	return argc < 2;
+}
+
+/* The main of a program of cases. */
+static inline int run_cases(const struct test_case *cases, size_t count, int argc, char **argv)
+{
+	bool device = access("/dev/gunyah", R_OK | W_OK) == 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!wanted(cases[i].name, argc, argv))
+			continue;
+		if (device) {
+			run_case(&cases[i]);
+		} else {
+			printf("SKIP driver %s: no /dev/gunyah\n", cases[i].name);
+			skipped++;
+		}
+	}
+	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+	return failed != 0;
+}
+
+#endif
