@@ -82,7 +82,7 @@ endif
 
 # ---- the targets that people type -------------------------------------------------------------
 .PHONY: help all deps demo board guest format install clean check check-lint check-unit check-fuzz \
-	check-cross check-board fuzz lint
+	check-cross check-api check-board fuzz lint
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
@@ -98,7 +98,7 @@ board: all ## boots the board and leaves it running: HYP=image SMP=cpus MEM=MiB 
 	@images/board/run --console
 
 check: ## every test, as CI runs them
-	@tests/run lint unit fuzz cross board
+	@tests/run lint unit fuzz cross api board
 
 check-lint: ## the rules of the source tree
 	@tests/run lint
@@ -112,6 +112,9 @@ check-fuzz: ## a few seconds of each fuzz target
 
 check-cross: ## the builds: native, clang, arm64, driver, refhyp
 	@tests/run cross
+
+check-api: ## REST, gRPC and croftctl on the fake backend
+	@tests/run api
 
 check-board: ## the board, end to end
 	@tests/run board
@@ -253,7 +256,7 @@ out/refhyp/%.o: images/refhyp/% out/stamp/flags-refhyp | out/stamp/sysroot
 	@mkdir -p $(@D)
 	$(call run,CC,$(CROSS)gcc $(flags.refhyp) -c -o $@ $<)
 
-hyp_link := -Wl,--build-id=none -Wl,-T,$(hyp_ld)
+hyp_link := -Wl,--build-id=none -Wl,--no-warn-rwx-segments -Wl,-T,$(hyp_ld)
 hyp_libs := $(SYSROOT)/usr/lib/aarch64-linux-gnu/libfdt.a
 
 out/refhyp/refhyp.elf: $(hyp_o) $(hyp_ld) out/stamp/sources

@@ -20,8 +20,10 @@ int blob_draft_open(struct blob_draft *draft, const char *dir, struct error *err
 		return error_raise(err, ERROR_INTERNAL, "the path of %s is too long", dir);
 	draft->fd = mkostemp(draft->path, O_CLOEXEC);
 	if (draft->fd < 0)
-		return error_raise_errno(err, errno == ENOSPC ? ERROR_RESOURCE_EXHAUSTED : ERROR_INTERNAL, errno,
-					 "create a file in %s", dir);
+		return error_raise_errno(err,
+					 errno == ENOSPC ? ERROR_RESOURCE_EXHAUSTED
+							 : ERROR_INTERNAL,
+					 errno, "create a file in %s", dir);
 	return 0;
 }
 
@@ -41,8 +43,10 @@ int blob_draft_keep(struct blob_draft *draft, const char *sha256, struct error *
 
 	snprintf(path, sizeof(path), "%s/%s", draft->dir, sha256);
 	if (fsync(draft->fd) < 0)
-		return error_raise_errno(err, errno == ENOSPC ? ERROR_RESOURCE_EXHAUSTED : ERROR_INTERNAL, errno,
-					 "flush %s", draft->path);
+		return error_raise_errno(err,
+					 errno == ENOSPC ? ERROR_RESOURCE_EXHAUSTED
+							 : ERROR_INTERNAL,
+					 errno, "flush %s", draft->path);
 	if (rename(draft->path, path) < 0)
 		return error_raise_errno(err, ERROR_INTERNAL, errno, "rename to %s", path);
 	draft->fd = base_close(draft->fd);
@@ -79,13 +83,15 @@ size_t image_parts(const Croft__V1__ImageStatus *status, struct image_part parts
 		parts[n++] = (struct image_part){ .file = status->initrd, .what = "initrd" };
 	for (size_t i = 0; i < status->n_disks && n < IMAGE_PARTS_MAX; i++) {
 		parts[n].file = status->disks[i]->file;
-		snprintf(parts[n].what, sizeof(parts[n].what), "disk \"%s\"", status->disks[i]->name);
+		snprintf(parts[n].what, sizeof(parts[n].what), "disk \"%s\"",
+			 status->disks[i]->name);
 		n++;
 	}
 	return n;
 }
 
-void blob_discard(const char *dir, bool drafts, bool (*used)(void *data, const char *sha256), void *data)
+void blob_discard(const char *dir, bool drafts, bool (*used)(void *data, const char *sha256),
+		  void *data)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;

@@ -10,14 +10,17 @@
 #include "croft/v1/image.pb-c.h"
 #include "vmm/base.h"
 
-#define BLOB_PATH_MAX 4200	/* state_dir has at most 4,000 bytes */
+#define BLOB_PATH_MAX 4200 /* state_dir has at most 4,000 bytes */
 
 /* A file that is being written: it has no name that anyone would take for a blob. */
 struct blob_draft {
-	int fd;		/* for writing */
+	int fd; /* for writing */
 	char dir[BLOB_PATH_MAX], path[BLOB_PATH_MAX];
 };
-#define BLOB_DRAFT_NONE { .fd = -1 }
+#define BLOB_DRAFT_NONE  \
+	{                \
+		.fd = -1 \
+	}
 
 /* Errors: RESOURCE_EXHAUSTED, INTERNAL. */
 int blob_draft_open(struct blob_draft *draft, const char *dir, struct error *err);
@@ -34,7 +37,7 @@ bool blob_exists(const char *dir, const char *sha256, uint64_t size);
 /* A part of an image. */
 struct image_part {
 	const Croft__V1__ImageFile *file;
-	char what[NAME_MAX_LENGTH + 8];	/* "kernel", "initrd", "disk \"root\"" */
+	char what[NAME_MAX_LENGTH + 8]; /* "kernel", "initrd", "disk \"root\"" */
 };
 #define IMAGE_PARTS_MAX (2 + MANIFEST_DISKS_MAX)
 
@@ -44,6 +47,7 @@ size_t image_parts(const Croft__V1__ImageStatus *status, struct image_part parts
 /*
  * Moves every blob for which `used` is false to the trash, and drafts too when `drafts` says that nobody writes any. Quick.
  */
-void blob_discard(const char *dir, bool drafts, bool (*used)(void *data, const char *sha256), void *data);
+void blob_discard(const char *dir, bool drafts, bool (*used)(void *data, const char *sha256),
+		  void *data);
 
 #endif

@@ -9,15 +9,15 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define SCRIPT_MAX 65535u	/* bytes */
+#define SCRIPT_MAX 65535u /* bytes */
 
 /* Puts value into the field; the error says what a good value is, the caller adds which setting it was. */
 typedef int (*setter)(void *field, const char *value, struct error *err);
 
 struct setting {
-	const char *section, *key;	/* in the file */
-	const char *option;		/* on the command line */
-	size_t field;			/* offset in struct config */
+	const char *section, *key; /* in the file */
+	const char *option;	   /* on the command line */
+	size_t field;		   /* offset in struct config */
 	setter set;
 	const char *initial;
 };
@@ -82,8 +82,8 @@ static int set_script(void *field, const char *path, struct error *err)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	n = fread(text, 1, SCRIPT_MAX + 1, f);
 	if (ferror(f) || n > SCRIPT_MAX || memchr(text, '\0', n))
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "%s is not a text of at most %u bytes", path,
-				   SCRIPT_MAX);
+		return error_raise(err, ERROR_INVALID_ARGUMENT,
+				   "%s is not a text of at most %u bytes", path, SCRIPT_MAX);
 	free(*string);
 	*string = TAKE_PTR(text);
 	return 0;
@@ -162,7 +162,8 @@ static bool is_loopback(const struct config_address *a)
 
 		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
 	}
-	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)&a->addr)->sin6_addr);
+	return IN6_IS_ADDR_LOOPBACK(
+		&((const struct sockaddr_in6 *)(const void *)&a->addr)->sin6_addr);
 }
 
 static bool parse_host(struct config_address *a, const char *host, uint16_t port)
@@ -213,7 +214,8 @@ static int set_address(void *field, const char *value, struct error *err)
 	    !parse_host(&a, host, (uint16_t)port))
 		return error_raise(err, ERROR_INVALID_ARGUMENT,
 				   "\"%s\" is not ADDRESS:PORT with a numeric address, "
-				   "such as 127.0.0.1:8080 or [::1]:8080", value);
+				   "such as 127.0.0.1:8080 or [::1]:8080",
+				   value);
 	*(struct config_address *)field = a;
 	return 0;
 }
@@ -223,7 +225,8 @@ static int set_address(void *field, const char *value, struct error *err)
 static const struct setting settings[] = {
 	{ "agent", "backend", "backend", FIELD(backend), set_backend, "gunyah" },
 	{ "agent", "state_dir", "state-dir", FIELD(state_dir), set_path, "/var/lib/croft" },
-	{ "listen", "unix", "listen-unix", FIELD(listen_unix), set_socket, "/run/croft/croft.sock" },
+	{ "listen", "unix", "listen-unix", FIELD(listen_unix), set_socket,
+	  "/run/croft/croft.sock" },
 	{ "listen", "unix_group", "socket-group", FIELD(socket_group), set_string, "" },
 	{ "listen", "tcp", "listen-tcp", FIELD(listen_tcp), set_address, "" },
 	{ "listen", "grpc", "listen-grpc", FIELD(listen_grpc), set_address, "" },
@@ -235,7 +238,8 @@ static const struct setting settings[] = {
 	{ "images", "size_max", "image-size-max", FIELD(image_size_max), set_size, "64G" },
 };
 
-static int apply(struct config *config, const struct setting *s, const char *value, struct error *err)
+static int apply(struct config *config, const struct setting *s, const char *value,
+		 struct error *err)
 {
 	return s->set((char *)config + s->field, value, err);
 }
@@ -244,7 +248,7 @@ static int apply(struct config *config, const struct setting *s, const char *val
 
 struct file_reader {
 	struct config *config;
-	struct error error;	/* the first one */
+	struct error error; /* the first one */
 };
 
 static int file_value(void *user, const char *section, const char *key, const char *value)
@@ -277,7 +281,8 @@ static int read_file(struct config *config, const char *path, bool required, str
 	if (!f) {
 		if (errno == ENOENT && !required)
 			return 0;
-		return error_raise_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_INVALID_ARGUMENT,
+		return error_raise_errno(err,
+					 errno == ENOENT ? ERROR_NOT_FOUND : ERROR_INVALID_ARGUMENT,
 					 errno, "open %s", path);
 	}
 	line = ini_parse_file(f, file_value, &r);
@@ -303,7 +308,8 @@ static void list_options(struct option *options)
 		options[n] = (struct option){ .name = settings[n].option,
 					      .has_arg = required_argument,
 					      .val = (int)n };
-	options[n++] = (struct option){ .name = "config", .has_arg = required_argument,
+	options[n++] = (struct option){ .name = "config",
+					.has_arg = required_argument,
 					.val = OPTION_CONFIG };
 	options[n++] = (struct option){ .name = "help", .val = OPTION_HELP };
 	options[n++] = (struct option){ .name = "version", .val = OPTION_VERSION };
@@ -312,7 +318,7 @@ static void list_options(struct option *options)
 
 struct command_line {
 	const char *file;
-	const char *values[ARRAY_SIZE(settings)];	/* NULL: not given */
+	const char *values[ARRAY_SIZE(settings)]; /* NULL: not given */
 	enum config_action action;
 };
 
@@ -322,7 +328,7 @@ static int read_command_line(struct command_line *cl, int argc, char **argv, str
 	int c;
 
 	list_options(options);
-	optind = 0;	/* starts over, also when an earlier call has scanned another vector */
+	optind = 0; /* starts over, also when an earlier call has scanned another vector */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (c == OPTION_CONFIG)
@@ -334,13 +340,14 @@ static int read_command_line(struct command_line *cl, int argc, char **argv, str
 		else if (c == '?' || c == ':')
 			return error_raise(err, ERROR_INVALID_ARGUMENT, "%s: %s; see --help",
 					   argv[optind - 1],
-					   c == ':' ? "the value is missing" : "not a valid option");
+					   c == ':' ? "the value is missing"
+						    : "not a valid option");
 		else
 			cl->values[c] = optarg;
 	}
 	if (optind < argc)
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "%s: takes no arguments, only options",
-				   argv[optind]);
+		return error_raise(err, ERROR_INVALID_ARGUMENT,
+				   "%s: takes no arguments, only options", argv[optind]);
 	return 0;
 }
 
@@ -350,10 +357,11 @@ static int check(const struct config *config, struct error *err)
 
 	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
 		if (a[i]->len && !is_loopback(a[i]) && !config->insecure_tcp)
-			return error_raise(err, ERROR_INVALID_ARGUMENT,
-					   "%s is not a loopback address: whoever reaches it could command "
-					   "this node without a password; insecure_tcp = true allows it",
-					   a[i]->text);
+			return error_raise(
+				err, ERROR_INVALID_ARGUMENT,
+				"%s is not a loopback address: whoever reaches it could command "
+				"this node without a password; insecure_tcp = true allows it",
+				a[i]->text);
 	if (config->listen_unix[0] == '\0' && !config->listen_tcp.len && !config->listen_grpc.len)
 		return error_raise(err, ERROR_INVALID_ARGUMENT,
 				   "nothing listens: set one of [listen] unix, tcp and grpc");
@@ -365,7 +373,8 @@ static void config_freep(struct config **config)
 	config_free(*config);
 }
 
-int config_load(struct config **out, enum config_action *action, int argc, char **argv, struct error *err)
+int config_load(struct config **out, enum config_action *action, int argc, char **argv,
+		struct error *err)
 {
 	_cleanup_(config_freep) struct config *config = calloc(1, sizeof(*config));
 	struct command_line cl = { .action = CONFIG_RUN };

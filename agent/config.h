@@ -16,23 +16,23 @@
 struct config_address {
 	struct sockaddr_storage addr;
 	socklen_t len;
-	char text[64];	/* "127.0.0.1:8080", "[::1]:8080", for messages */
+	char text[64]; /* "127.0.0.1:8080", "[::1]:8080", for messages */
 };
 
 /* Read-only once loaded: any thread may read it while it exists. */
 struct config {
 	enum vmm_backend backend;
-	char *state_dir;		/* absolute */
-	char *listen_unix;		/* path of the socket for REST; "": off */
-	char *socket_group;		/* group that may connect to it, beside root; "": root and the agent's own user */
-	struct config_address listen_tcp;	/* REST, plain */
-	struct config_address listen_grpc;	/* gRPC, plain */
-	bool insecure_tcp;		/* the two above may be other than loopback */
-	unsigned int start_timeout;	/* seconds until a start that has not finished is given up */
-	unsigned int stop_timeout;	/* seconds until a stop is reported as failed */
-	unsigned int fetch_timeout;	/* seconds without a byte from an image server */
-	uint64_t image_size_max;	/* bytes of one image, all files together */
-	char *fake_script;		/* text of a script for all guests of the fake backend; "": by croft.test= */
+	char *state_dir;   /* absolute */
+	char *listen_unix; /* path of the socket for REST; "": off */
+	char *socket_group; /* group that may connect to it, beside root; "": root and the agent's own user */
+	struct config_address listen_tcp;  /* REST, plain */
+	struct config_address listen_grpc; /* gRPC, plain */
+	bool insecure_tcp;		   /* the two above may be other than loopback */
+	unsigned int start_timeout; /* seconds until a start that has not finished is given up */
+	unsigned int stop_timeout;  /* seconds until a stop is reported as failed */
+	unsigned int fetch_timeout; /* seconds without a byte from an image server */
+	uint64_t image_size_max;    /* bytes of one image, all files together */
+	char *fake_script; /* text of a script for all guests of the fake backend; "": by croft.test= */
 };
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
@@ -42,7 +42,8 @@ enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
  * CONFIG_VERSION *out stays untouched. Errors: INVALID_ARGUMENT with file, key and limit; NOT_FOUND for a file that was
  * named and is not there.
  */
-int config_load(struct config **out, enum config_action *action, int argc, char **argv, struct error *err);
+int config_load(struct config **out, enum config_action *action, int argc, char **argv,
+		struct error *err);
 
 /* Takes NULL and the half-built, returns NULL. */
 struct config *config_free(struct config *config);

@@ -9,21 +9,22 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-#define CHUNK (256u << 10)	/* bytes of one read */
-#define BLOCK 4096u		/* what is left out when it is zero */
+#define CHUNK (256u << 10) /* bytes of one read */
+#define BLOCK 4096u	   /* what is left out when it is zero */
 
 struct copy {
 	struct job *job;
 	const char *path;
 	int from, to;
-	uint64_t size;	/* of the source */
+	uint64_t size; /* of the source */
 	unsigned char *chunk;
 };
 
 static int raise_write(const char *verb, const char *path, int e, struct error *err)
 {
-	return error_raise_errno(err, e == ENOSPC || e == EDQUOT || e == EFBIG ? ERROR_RESOURCE_EXHAUSTED :
-										 ERROR_INTERNAL,
+	return error_raise_errno(err,
+				 e == ENOSPC || e == EDQUOT || e == EFBIG ? ERROR_RESOURCE_EXHAUSTED
+									  : ERROR_INTERNAL,
 				 e, "%s %s", verb, path);
 }
 
@@ -102,8 +103,8 @@ static int fill(struct copy *c, const char *source, struct error *err)
 	if (!chunk)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	if (from < 0 || fstat(from, &st) < 0)
-		return error_raise_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_INTERNAL, errno,
-					 "open %s", source);
+		return error_raise_errno(err, errno == ENOENT ? ERROR_NOT_FOUND : ERROR_INTERNAL,
+					 errno, "open %s", source);
 	c->size = (uint64_t)st.st_size;
 	if (ioctl(c->to, FICLONE, from) == 0)
 		return 0;
@@ -129,7 +130,8 @@ static int make(struct copy *c, const char *source, uint64_t size, struct error 
 	return 0;
 }
 
-int disk_make(struct job *job, const char *path, const char *source, uint64_t size, struct error *err)
+int disk_make(struct job *job, const char *path, const char *source, uint64_t size,
+	      struct error *err)
 {
 	_cleanup_free_ char *draft = NULL;
 	_cleanup_close_ int fd = -1;

@@ -14,6 +14,7 @@
  * system can do that. It appears under its name when it is whole. Runs on a job's thread and ends soon after the job is
  * cancelled. Errors: RESOURCE_EXHAUSTED, CANCELLED, NOT_FOUND (the source), INTERNAL.
  */
-int disk_make(struct job *job, const char *path, const char *source, uint64_t size, struct error *err);
+int disk_make(struct job *job, const char *path, const char *source, uint64_t size,
+	      struct error *err);
 
 #endif

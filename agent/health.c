@@ -85,7 +85,8 @@ static void check_images(struct service *service, struct error *err)
 	if (access(service->blob_dir, W_OK | X_OK) < 0 || statvfs(service->blob_dir, &st) < 0)
 		error_raise_errno(err, ERROR_UNAVAILABLE, errno, "%s", service->blob_dir);
 	else if (st.f_blocks > 0 && st.f_bavail == 0)
-		error_raise(err, ERROR_UNAVAILABLE, "%s: the file system is full", service->blob_dir);
+		error_raise(err, ERROR_UNAVAILABLE, "%s: the file system is full",
+			    service->blob_dir);
 }
 
 /* That this runs at all is what "live" asks for. */

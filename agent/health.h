@@ -10,7 +10,7 @@
 
 struct service;
 
-uint64_t health_memory_total(void);	/* bytes of the host's RAM */
+uint64_t health_memory_total(void); /* bytes of the host's RAM */
 
 /* Both on the service thread; NULL without memory. */
 Croft__V1__Node *health_node(struct service *service);

@@ -18,9 +18,9 @@
 /* One pull: the job, and copies of what its thread needs. */
 struct image_pull {
 	struct job job;
-	struct image_record *image;	/* service thread; stays while the pull runs */
-	struct operation *op;		/* service thread */
-	struct image_fetch fetch;	/* its strings are the next ones */
+	struct image_record *image; /* service thread; stays while the pull runs */
+	struct operation *op;	    /* service thread */
+	struct image_fetch fetch;   /* its strings are the next ones */
 	char *url, *sha256;
 	Croft__V1__ImageStatus *result;
 	struct error error;
@@ -133,7 +133,8 @@ static void pull_finish(struct service *service, struct job *job)
 		error_raise(&pull->error, ERROR_UNAVAILABLE, "the agent was stopped");
 	if (failed) {
 		error_widen(&pull->error, "image \"%s\"", image->msg->name);
-		set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__FAILED, pull->error.message);
+		set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__FAILED,
+			  pull->error.message);
 	} else {
 		message_free(image->msg->status);
 		image->msg->status = TAKE_PTR(pull->result);
@@ -167,7 +168,8 @@ static struct image_pull *pull_new(struct service *service, const Croft__V1__Ima
 }
 
 /* The record of a first pull, or that of a failed one with the new spec and labels. */
-static struct image_record *renew(struct service *service, struct image_record *old, Croft__V1__Image *msg)
+static struct image_record *renew(struct service *service, struct image_record *old,
+				  Croft__V1__Image *msg)
 {
 	char uid[RECORD_UID];
 
@@ -206,7 +208,8 @@ static int check_pull(struct service *service, const Croft__V1__Image *wish, str
 		return error_raise(err, ERROR_ALREADY_EXISTS, "image \"%s\" exists", wish->name);
 	if (service->pulls >= IMAGE_PULLS_MAX)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED,
-				   "%u images are being pulled, which is the most at once", service->pulls);
+				   "%u images are being pulled, which is the most at once",
+				   service->pulls);
 	return 0;
 }
 
@@ -236,12 +239,13 @@ int image_record_pull(struct service *service, const Croft__V1__Image *wish, con
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	image = renew(service, table_find(&service->images, msg->name), msg);
-	r = image ? job_start(service, &pull->job, "pull", err) :
-		    error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	r = image ? job_start(service, &pull->job, "pull", err)
+		  : error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	if (r < 0) {
 		operation_end(service, op, err);
 		if (image)
-			set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__FAILED, err->message);
+			set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__FAILED,
+				  err->message);
 		pull_free(pull);
 		return r;
 	}
@@ -284,10 +288,11 @@ int image_record_delete(struct service *service, struct image_record *image, str
 	struct deferred *sweep;
 
 	if (image->pull)
-		return error_raise(err, ERROR_CONFLICT, "image \"%s\" is being pulled", image->msg->name);
+		return error_raise(err, ERROR_CONFLICT, "image \"%s\" is being pulled",
+				   image->msg->name);
 	if (user)
-		return error_raise(err, ERROR_CONFLICT, "image \"%s\" is used by VM \"%s\"", image->msg->name,
-				   user);
+		return error_raise(err, ERROR_CONFLICT, "image \"%s\" is used by VM \"%s\"",
+				   image->msg->name, user);
 	sweep = calloc(1, sizeof(*sweep));
 	if (!sweep)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
@@ -313,7 +318,8 @@ static int load(void *data, const char *name, const void *bytes, size_t n, struc
 
 	if (!msg || strcmp(msg->name, name) != 0 || !msg->status || !msg->spec) {
 		message_free(msg);
-		return error_raise(err, ERROR_DATA_LOSS, "image \"%s\" in the store is damaged", name);
+		return error_raise(err, ERROR_DATA_LOSS, "image \"%s\" in the store is damaged",
+				   name);
 	}
 	image = add(service, msg);
 	if (!image)

@@ -9,14 +9,14 @@
 #include "agent/record.h"
 #include "croft/v1/image.pb-c.h"
 
-#define IMAGE_PULLS_MAX 8u	/* at once */
+#define IMAGE_PULLS_MAX 8u /* at once */
 
 struct image_pull;
 
 struct image_record {
 	struct record record;
 	Croft__V1__Image *msg;
-	struct image_pull *pull;	/* while it runs */
+	struct image_pull *pull; /* while it runs */
 };
 
 /*

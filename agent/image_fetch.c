@@ -17,13 +17,20 @@
 /* Where a transfer's bytes go: to memory (buffer) or to a file (fd). */
 struct sink {
 	struct job *job;
-	const char *what;		/* "kernel", "disk \"root\"": for messages */
-	int fd;				/* -1: into buffer */
+	const char *what; /* "kernel", "disk \"root\"": for messages */
+	int fd;		  /* -1: into buffer */
 	char *buffer;
-	uint64_t size, limit;		/* bytes so far, and at most */
+	uint64_t size, limit; /* bytes so far, and at most */
 	struct digest *digest;
-	bool counts;			/* its bytes are the job's progress */
-	struct error error;		/* why the sink ended the transfer */
+	bool counts;	    /* its bytes are the job's progress */
+	struct error error; /* why the sink ended the transfer */
+};
+
+/* One fetch: the handle keeps its connections from one file to the next. */
+struct session {
+	CURL *curl;
+	struct job *job;
+	const struct image_fetch *fetch;
 };
 
 static void curl_freep(CURL **curl)
@@ -93,7 +100,8 @@ int image_fetch_check_url(const char *field, const char *url, struct error *err)
 	if (!u)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	if (!text_printable(url) || strchr(url, ' '))
-		return error_raise_field(err, field, "not a URL: only printable ASCII without spaces may be in it");
+		return error_raise_field(
+			err, field, "not a URL: only printable ASCII without spaces may be in it");
 	r = curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
 	if (r != CURLUE_OK)
 		return error_raise_field(err, field, "not a URL: %s", curl_url_strerror(r));
@@ -116,7 +124,8 @@ static int resolve(char **out, const char *base, const char *url, struct error *
 	if (r == CURLUE_OK)
 		r = curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
 	if (r != CURLUE_OK)
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "URL \"%.200s\": %s", url, curl_url_strerror(r));
+		return error_raise(err, ERROR_INVALID_ARGUMENT, "URL \"%.200s\": %s", url,
+				   curl_url_strerror(r));
 	fault = url_fault(u);
 	if (fault)
 		return error_raise(err, ERROR_INVALID_ARGUMENT, "URL \"%.200s\": %s", url, fault);
@@ -139,8 +148,9 @@ static int sink_put(struct sink *s, const char *bytes, size_t n)
 
 		if (r < 0)
 			return error_raise_errno(&s->error,
-						 r == -ENOSPC || r == -EDQUOT ? ERROR_RESOURCE_EXHAUSTED :
-										ERROR_INTERNAL,
+						 r == -ENOSPC || r == -EDQUOT
+							 ? ERROR_RESOURCE_EXHAUSTED
+							 : ERROR_INTERNAL,
 						 -r, "write");
 	}
 	digest_add(s->digest, bytes, n);
@@ -157,7 +167,8 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *data)
 	return sink_put(data, bytes, n) == 0 ? n : 0;
 }
 
-static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+		       curl_off_t up)
 {
 	struct sink *s = data;
 
@@ -168,9 +179,10 @@ static int on_progress(void *data, curl_off_t down_total, curl_off_t down, curl_
 	return atomic_load(&s->job->cancel) ? 1 : 0;
 }
 
-static CURLcode set_options(CURL *curl, const struct image_fetch *fetch, const char *url, struct sink *s)
+static CURLcode set_options(const struct session *ss, const char *url, struct sink *s)
 {
 	char agent[128];
+	CURL *curl = ss->curl;
 	CURLcode r = CURLE_OK;
 
 	snprintf(agent, sizeof(agent), "croftd/%s", version_string());
@@ -185,7 +197,7 @@ static CURLcode set_options(CURL *curl, const struct image_fetch *fetch, const c
 	SET(CURLOPT_USERAGENT, agent);
 	SET(CURLOPT_CONNECTTIMEOUT, (long)IMAGE_FETCH_CONNECT_SECONDS);
 	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
-	SET(CURLOPT_LOW_SPEED_TIME, (long)fetch->timeout);
+	SET(CURLOPT_LOW_SPEED_TIME, (long)ss->fetch->timeout);
 	SET(CURLOPT_WRITEFUNCTION, on_bytes);
 	SET(CURLOPT_WRITEDATA, s);
 	SET(CURLOPT_NOPROGRESS, 0L);
@@ -209,7 +221,8 @@ static enum error_code code_of_http(long status)
 	}
 }
 
-static int raise_transfer(CURL *curl, CURLcode result, const char *why, struct sink *s, struct error *err)
+static int raise_transfer(CURL *curl, CURLcode result, const char *why, struct sink *s,
+			  struct error *err)
 {
 	long status = 0;
 
@@ -221,17 +234,19 @@ static int raise_transfer(CURL *curl, CURLcode result, const char *why, struct s
 	}
 	if (result == CURLE_HTTP_RETURNED_ERROR) {
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-		return error_raise(err, code_of_http(status), "%s: the server answered %ld", s->what, status);
+		return error_raise(err, code_of_http(status), "%s: the server answered %ld",
+				   s->what, status);
 	}
-	return error_raise(err, result == CURLE_OPERATION_TIMEDOUT ? ERROR_DEADLINE : ERROR_UNAVAILABLE, "%s: %s",
-			   s->what, why[0] ? why : curl_easy_strerror(result));
+	return error_raise(err,
+			   result == CURLE_OPERATION_TIMEDOUT ? ERROR_DEADLINE : ERROR_UNAVAILABLE,
+			   "%s: %s", s->what, why[0] ? why : curl_easy_strerror(result));
 }
 
-static int transfer(CURL *curl, const struct image_fetch *fetch, const char *url, struct sink *s,
-		    struct error *err)
+static int transfer(const struct session *ss, const char *url, struct sink *s, struct error *err)
 {
 	char why[CURL_ERROR_SIZE] = "";
-	CURLcode result = set_options(curl, fetch, url, s);
+	CURL *curl = ss->curl;
+	CURLcode result = set_options(ss, url, s);
 	int r = 0;
 
 	if (result == CURLE_OK)
@@ -252,91 +267,100 @@ static int check_digest(struct sink *s, const char *wanted, struct error *err)
 	if (digest_finish(s->digest, hex) < 0)
 		return error_raise(err, ERROR_INTERNAL, "%s: SHA-256 cannot be computed", s->what);
 	if (wanted[0] && strcmp(hex, wanted) != 0)
-		return error_raise(err, ERROR_DATA_LOSS, "%s: SHA-256 is %s, not %s", s->what, hex, wanted);
+		return error_raise(err, ERROR_DATA_LOSS, "%s: SHA-256 is %s, not %s", s->what, hex,
+				   wanted);
 	return 0;
 }
 
 /* --- The parts of an image --- */
 
-static int fetch_file(CURL *curl, struct job *job, const struct image_fetch *fetch, const char *url,
-		      const struct image_part *part, struct error *err)
+static int fetch_file(const struct session *ss, const char *url, const struct image_part *part,
+		      struct error *err)
 {
 	_cleanup_(blob_draft_drop) struct blob_draft draft = BLOB_DRAFT_NONE;
 	_cleanup_(digest_freep) struct digest *digest = digest_new();
-	struct sink s = { .job = job, .what = part->what, .limit = part->file->size, .digest = digest,
+	struct sink s = { .job = ss->job,
+			  .what = part->what,
+			  .limit = part->file->size,
+			  .digest = digest,
 			  .counts = true };
 	int r;
 
 	if (!digest)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	r = blob_draft_open(&draft, fetch->blob_dir, err);
+	r = blob_draft_open(&draft, ss->fetch->blob_dir, err);
 	if (r < 0)
 		return error_widen(err, "%s", part->what);
 	s.fd = draft.fd;
-	r = transfer(curl, fetch, url, &s, err);
+	r = transfer(ss, url, &s, err);
 	if (r < 0)
 		return r;
 	if (s.size != part->file->size)
-		return error_raise(err, ERROR_DATA_LOSS, "%s: %" PRIu64 " bytes arrived, not %" PRIu64,
-				   part->what, s.size, part->file->size);
+		return error_raise(err, ERROR_DATA_LOSS,
+				   "%s: %" PRIu64 " bytes arrived, not %" PRIu64, part->what,
+				   s.size, part->file->size);
 	r = check_digest(&s, part->file->sha256, err);
 	if (r == 0 && blob_draft_keep(&draft, part->file->sha256, err) < 0)
 		r = error_widen(err, "%s", part->what);
 	return r;
 }
 
-static int fetch_manifest(CURL *curl, struct job *job, const struct image_fetch *fetch,
-			  Croft__V1__ImageStatus **out, struct error *err)
+static int fetch_manifest(const struct session *ss, Croft__V1__ImageStatus **out, struct error *err)
 {
 	_cleanup_(digest_freep) struct digest *digest = digest_new();
 	_cleanup_free_ char *text = malloc(MANIFEST_SIZE_MAX);
-	struct sink s = { .job = job, .what = "manifest", .fd = -1, .buffer = text,
-			  .limit = MANIFEST_SIZE_MAX, .digest = digest };
+	struct sink s = { .job = ss->job,
+			  .what = "manifest",
+			  .fd = -1,
+			  .buffer = text,
+			  .limit = MANIFEST_SIZE_MAX,
+			  .digest = digest };
 	int r;
 
 	if (!digest || !text)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	job_step(job, "downloading manifest");
-	r = transfer(curl, fetch, fetch->manifest_url, &s, err);
+	job_step(ss->job, "downloading manifest");
+	r = transfer(ss, ss->fetch->manifest_url, &s, err);
 	if (r == 0)
-		r = check_digest(&s, fetch->manifest_sha256, err);
+		r = check_digest(&s, ss->fetch->manifest_sha256, err);
 	if (r == 0)
-		r = manifest_parse(out, text, (size_t)s.size, fetch->size_max, err);
+		r = manifest_parse(out, text, (size_t)s.size, ss->fetch->size_max, err);
 	return r;
 }
 
 /* What is not here yet is the progress that people see; the base of relative URLs is where the manifest came from. */
-static int fetch_parts(CURL *curl, struct job *job, const struct image_fetch *fetch,
-		       const Croft__V1__ImageStatus *status, struct error *err)
+static int fetch_parts(const struct session *ss, const Croft__V1__ImageStatus *status,
+		       struct error *err)
 {
+	const char *dir = ss->fetch->blob_dir;
 	_cleanup_free_ char *base = NULL;
 	struct image_part parts[IMAGE_PARTS_MAX];
 	size_t n = image_parts(status, parts);
 	char *effective = NULL;
 	uint64_t total = 0;
 
-	curl_easy_getinfo(curl, CURLINFO_EFFECTIVE_URL, &effective);
-	base = strdup(effective ? effective : fetch->manifest_url);
+	curl_easy_getinfo(ss->curl, CURLINFO_EFFECTIVE_URL, &effective);
+	base = strdup(effective ? effective : ss->fetch->manifest_url);
 	if (!base)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	for (size_t i = 0; i < n; i++)
-		if (!blob_exists(fetch->blob_dir, parts[i].file->sha256, parts[i].file->size))
+		if (!blob_exists(dir, parts[i].file->sha256, parts[i].file->size))
 			total += parts[i].file->size;
-	atomic_store(&job->total_bytes, total);
+	atomic_store(&ss->job->total_bytes, total);
 
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(curl_text_freep) char *url = NULL;
-		int r = job_check(job, err);
+		int r = job_check(ss->job, err);
 
 		if (r == 0)
 			r = resolve(&url, base, parts[i].file->url, err);
 		if (r < 0)
 			return error_widen(err, "%s", parts[i].what);
 		/* Also true for the second of two parts that are the same file. */
-		if (blob_exists(fetch->blob_dir, parts[i].file->sha256, parts[i].file->size))
+		if (blob_exists(dir, parts[i].file->sha256, parts[i].file->size))
 			continue;
-		job_step(job, "downloading %s", parts[i].what);
-		r = fetch_file(curl, job, fetch, url, &parts[i], err);
+		job_step(ss->job, "downloading %s", parts[i].what);
+		r = fetch_file(ss, url, &parts[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -348,13 +372,14 @@ int image_fetch(struct job *job, const struct image_fetch *fetch, Croft__V1__Ima
 {
 	_cleanup_(curl_freep) CURL *curl = curl_easy_init();
 	_cleanup_(status_freep) Croft__V1__ImageStatus *status = NULL;
+	const struct session session = { .curl = curl, .job = job, .fetch = fetch };
 	int r;
 
 	if (!curl)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	r = fetch_manifest(curl, job, fetch, &status, err);
+	r = fetch_manifest(&session, &status, err);
 	if (r == 0)
-		r = fetch_parts(curl, job, fetch, status, err);
+		r = fetch_parts(&session, status, err);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(status);

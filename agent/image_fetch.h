@@ -9,8 +9,8 @@
 #include "croft/v1/image.pb-c.h"
 #include "vmm/base.h"
 
-#define IMAGE_FETCH_REDIRECTS 5		/* of one request */
-#define IMAGE_FETCH_CONNECT_SECONDS 15	/* until a connection must stand */
+#define IMAGE_FETCH_REDIRECTS 5	       /* of one request */
+#define IMAGE_FETCH_CONNECT_SECONDS 15 /* until a connection must stand */
 
 /* Once in a process before other threads exist, and once at its end. */
 int image_fetch_init(struct error *err);
@@ -21,10 +21,10 @@ int image_fetch_check_url(const char *field, const char *url, struct error *err)
 
 struct image_fetch {
 	const char *manifest_url;
-	const char *manifest_sha256;	/* "" for any */
-	const char *blob_dir;		/* exists; files get their SHA-256 as a name */
-	unsigned int timeout;		/* seconds without a byte */
-	uint64_t size_max;		/* bytes of all files together */
+	const char *manifest_sha256; /* "" for any */
+	const char *blob_dir;	     /* exists; files get their SHA-256 as a name */
+	unsigned int timeout;	     /* seconds without a byte */
+	uint64_t size_max;	     /* bytes of all files together */
 };
 
 /*

@@ -31,9 +31,9 @@ struct job {
 	void (*work)(struct job *job);
 	void (*finish)(struct service *service, struct job *job);
 	pthread_t thread;
-	atomic_bool cancel;			/* any thread may set it */
-	_Atomic uint64_t done_bytes, total_bytes;	/* progress, for the operation */
-	char step[96];				/* under the service's lock: what it does now */
+	atomic_bool cancel;			  /* any thread may set it */
+	_Atomic uint64_t done_bytes, total_bytes; /* progress, for the operation */
+	char step[96];				  /* under the service's lock: what it does now */
 	struct message ended;
 };
 

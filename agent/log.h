@@ -6,7 +6,12 @@
 #define CROFT_AGENT_LOG_H
 
 /* The levels of syslog(3), by their numbers. */
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 5, LOG_LEVEL_INFO = 6 };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_NOTICE = 5,
+	LOG_LEVEL_INFO = 6
+};
 
 /* Before the first line and before other threads exist: finds out whether the journal listens. */
 void log_init(void);

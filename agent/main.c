@@ -99,7 +99,8 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (action == CONFIG_VERSION) {
-		printf("croftd %s (API %s, %s)\n", version_string(), version_api(), version_build());
+		printf("croftd %s (API %s, %s)\n", version_string(), version_api(),
+		       version_build());
 		return EXIT_SUCCESS;
 	}
 

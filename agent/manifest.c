@@ -13,13 +13,14 @@
 /* One object of the manifest while it is read: where it is, and which keys it may have. */
 struct reader {
 	const json_t *object;
-	char at[64];		/* JSON pointer, "" for the whole */
+	char at[64]; /* JSON pointer, "" for the whole */
 	struct error *err;
 };
 
 static int bad(const struct reader *r, const char *key, const char *what)
 {
-	return error_raise(r->err, ERROR_INVALID_ARGUMENT, "manifest: %s/%.64s: %s", r->at, key, what);
+	return error_raise(r->err, ERROR_INVALID_ARGUMENT, "manifest: %s/%.64s: %s", r->at, key,
+			   what);
 }
 
 static int raise_memory(struct error *err)
@@ -53,7 +54,8 @@ static int check_keys(const struct reader *r, const char *const *keys)
 }
 
 /* A string of at most max bytes without control characters; *out points into the JSON, "" when it may be absent. */
-static int get_string(const struct reader *r, const char *key, bool required, size_t max, const char **out)
+static int get_string(const struct reader *r, const char *key, bool required, size_t max,
+		      const char **out)
 {
 	const json_t *value = json_object_get(r->object, key);
 	const char *text;
@@ -118,7 +120,8 @@ static int get_file(const struct reader *r, Croft__V1__ImageFile **out)
 	return 0;
 }
 
-static int read_file(const json_t *object, const char *key, Croft__V1__ImageFile **out, struct error *err)
+static int read_file(const json_t *object, const char *key, Croft__V1__ImageFile **out,
+		     struct error *err)
 {
 	static const char *const keys[] = { "url", "sha256", "size", NULL };
 	struct reader r = { .object = object, .err = err };
@@ -137,7 +140,8 @@ static bool disk_known(const Croft__V1__ImageStatus *status, const char *name)
 	return false;
 }
 
-static int read_disk(const json_t *object, size_t i, Croft__V1__ImageStatus *status, struct error *err)
+static int read_disk(const json_t *object, size_t i, Croft__V1__ImageStatus *status,
+		     struct error *err)
 {
 	static const char *const keys[] = { "url", "sha256", "size", "name", "read_only", NULL };
 	struct reader r = { .object = object, .err = err };
@@ -151,7 +155,8 @@ static int read_disk(const json_t *object, size_t i, Croft__V1__ImageStatus *sta
 	if (e == 0)
 		e = get_string(&r, "name", true, NAME_MAX_LENGTH, &name);
 	if (e == 0 && !name_valid(name))
-		e = bad(&r, "name", "not 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends");
+		e = bad(&r, "name",
+			"not 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends");
 	if (e == 0 && disk_known(status, name))
 		e = bad(&r, "name", "there twice");
 	if (e < 0)
@@ -186,21 +191,23 @@ static int read_disks(const json_t *disks, Croft__V1__ImageStatus *status, struc
 	return 0;
 }
 
-static int add_size(Croft__V1__ImageStatus *status, const Croft__V1__ImageFile *file, uint64_t size_max,
-		    struct error *err)
+static int add_size(Croft__V1__ImageStatus *status, const Croft__V1__ImageFile *file,
+		    uint64_t size_max, struct error *err)
 {
 	if (!file)
 		return 0;
 	if (file->size > size_max || status->size_bytes > size_max - file->size)
 		return error_raise(err, ERROR_INVALID_ARGUMENT,
-				   "manifest: the files have more than %" PRIu64 " bytes together", size_max);
+				   "manifest: the files have more than %" PRIu64 " bytes together",
+				   size_max);
 	status->size_bytes += file->size;
 	return 0;
 }
 
 static int read_manifest(const json_t *root, Croft__V1__ImageStatus *status, struct error *err)
 {
-	static const char *const keys[] = { "name", "version", "kernel", "initrd", "disks", "cmdline", NULL };
+	static const char *const keys[] = { "name",  "version", "kernel", "initrd",
+					    "disks", "cmdline", NULL };
 	struct reader r = { .object = root, .err = err };
 	const char *name, *version, *cmdline;
 	const json_t *value;
@@ -241,7 +248,8 @@ int manifest_parse(Croft__V1__ImageStatus **out, const char *text, size_t n, uin
 				   MANIFEST_SIZE_MAX);
 	root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
 	if (!root)
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "manifest: line %d: %s", why.line, why.text);
+		return error_raise(err, ERROR_INVALID_ARGUMENT, "manifest: line %d: %s", why.line,
+				   why.text);
 	status = message_new(&croft__v1__image_status__descriptor);
 	if (!status)
 		return raise_memory(err);

@@ -43,6 +43,6 @@ int message_append(void *array, size_t *count, void *item);
 /* Nanoseconds of a duration, from 0 to max_ns; 0 for NULL and for negative ones. */
 uint64_t message_duration_ns(const Google__Protobuf__Duration *d, uint64_t max_ns);
 
-uint64_t clock_ns(void);	/* CLOCK_MONOTONIC */
+uint64_t clock_ns(void); /* CLOCK_MONOTONIC */
 
 #endif

@@ -10,8 +10,11 @@
 #include "croft/v1/operation.pb-c.h"
 #include "croft/v1/vm.pb-c.h"
 
-#define METHOD(rpc, in, out, function) \
-	{ "croft.v1." rpc, &croft__v1__##in##__descriptor, &croft__v1__##out##__descriptor, function }
+#define METHOD(rpc, in, out, function)                                                            \
+	{                                                                                         \
+		"croft.v1." rpc, &croft__v1__##in##__descriptor, &croft__v1__##out##__descriptor, \
+			function                                                                  \
+	}
 
 const struct method service_methods[] = {
 	METHOD("Vms/CreateVm", create_vm_request, vm, method_create_vm),
@@ -22,7 +25,8 @@ const struct method service_methods[] = {
 	METHOD("Vms/StopVm", stop_vm_request, operation, method_stop_vm),
 	METHOD("Vms/GetVmStats", get_vm_stats_request, vm_stats, method_get_vm_stats),
 	METHOD("Vms/ReadConsole", read_console_request, read_console_response, method_read_console),
-	METHOD("Vms/WriteConsole", write_console_request, write_console_response, method_write_console),
+	METHOD("Vms/WriteConsole", write_console_request, write_console_response,
+	       method_write_console),
 	METHOD("Images/PullImage", pull_image_request, operation, method_pull_image),
 	METHOD("Images/GetImage", get_image_request, image, method_get_image),
 	METHOD("Images/ListImages", list_images_request, list_images_response, method_list_images),
@@ -30,8 +34,10 @@ const struct method service_methods[] = {
 	METHOD("Operations/GetOperation", get_operation_request, operation, method_get_operation),
 	METHOD("Operations/ListOperations", list_operations_request, list_operations_response,
 	       method_list_operations),
-	METHOD("Operations/WaitOperation", wait_operation_request, operation, method_wait_operation),
-	METHOD("Operations/CancelOperation", cancel_operation_request, operation, method_cancel_operation),
+	METHOD("Operations/WaitOperation", wait_operation_request, operation,
+	       method_wait_operation),
+	METHOD("Operations/CancelOperation", cancel_operation_request, operation,
+	       method_cancel_operation),
 	METHOD("NodeService/GetNode", get_node_request, node, method_get_node),
 	METHOD("NodeService/GetVersion", get_version_request, version, method_get_version),
 	METHOD("NodeService/CheckHealth", check_health_request, health, method_check_health),

@@ -35,7 +35,8 @@ static struct vmm *running(const struct vm_record *vm, struct error *err)
 
 static int add_exit(Croft__V1__VcpuStats *v, const char *reason, uint64_t count)
 {
-	Croft__V1__VcpuStats__ExitsEntry *e = message_new(&croft__v1__vcpu_stats__exits_entry__descriptor);
+	Croft__V1__VcpuStats__ExitsEntry *e =
+		message_new(&croft__v1__vcpu_stats__exits_entry__descriptor);
 
 	if (!e || message_append(&v->exits, &v->n_exits, e) < 0) {
 		message_free(e);
@@ -46,7 +47,8 @@ static int add_exit(Croft__V1__VcpuStats *v, const char *reason, uint64_t count)
 	return 0;
 }
 
-static int add_vcpu(Croft__V1__VmStats *stats, unsigned int index, const struct vmm_vcpu_stats *from)
+static int add_vcpu(Croft__V1__VmStats *stats, unsigned int index,
+		    const struct vmm_vcpu_stats *from)
 {
 	Croft__V1__VcpuStats *v = message_new(&croft__v1__vcpu_stats__descriptor);
 
@@ -57,8 +59,10 @@ static int add_vcpu(Croft__V1__VmStats *stats, unsigned int index, const struct 
 	v->index = index;
 	v->run_seconds = (double)from->run_ns / 1e9;
 	v->wait_seconds = (double)from->wait_ns / 1e9;
-	if (add_exit(v, "mmio_read", from->mmio_reads) < 0 || add_exit(v, "mmio_write", from->mmio_writes) < 0 ||
-	    add_exit(v, "wakeup", from->wakeups) < 0 || add_exit(v, "interrupted", from->interrupted) < 0 ||
+	if (add_exit(v, "mmio_read", from->mmio_reads) < 0 ||
+	    add_exit(v, "mmio_write", from->mmio_writes) < 0 ||
+	    add_exit(v, "wakeup", from->wakeups) < 0 ||
+	    add_exit(v, "interrupted", from->interrupted) < 0 ||
 	    add_exit(v, "error", from->errors) < 0)
 		return -ENOMEM;
 	return from->handled_measured ? add_exit(v, "handled", from->handled) : 0;
@@ -85,8 +89,9 @@ static int add_disk(Croft__V1__VmStats *stats, const char *name, const struct vm
 static int add_measured(Croft__V1__VmStats *stats, const struct vmm_stats *from)
 {
 	static const char *const always[] = {
-		"vcpus.run_seconds", "vcpus.wait_seconds",     "vcpus.exits",	"memory_configured_bytes",
-		"memory_resident_bytes", "disks", "console_bytes",
+		"vcpus.run_seconds",	   "vcpus.wait_seconds",    "vcpus.exits",
+		"memory_configured_bytes", "memory_resident_bytes", "disks",
+		"console_bytes",
 	};
 	bool handled = from->vcpu_count > 0 && from->vcpus[0].handled_measured;
 
@@ -143,7 +148,8 @@ static void reply_read(struct service *service, struct call *call, const struct 
 		       struct recording *console)
 {
 	const Croft__V1__ReadConsoleRequest *request = (const void *)call->request;
-	Croft__V1__ReadConsoleResponse *reply = message_new(&croft__v1__read_console_response__descriptor);
+	Croft__V1__ReadConsoleResponse *reply =
+		message_new(&croft__v1__read_console_response__descriptor);
 	size_t n = request->max_bytes ? request->max_bytes : CONSOLE_READ_DEFAULT;
 	uint64_t offset = request->offset;
 
@@ -158,7 +164,8 @@ static void reply_read(struct service *service, struct call *call, const struct 
 		reply->data.len = recording_read(console, &offset, reply->data.data, n);
 	reply->offset = offset;
 	reply->next_offset = offset + reply->data.len;
-	reply->ended = !vm_record_live(vm) && (!console || reply->next_offset >= recording_end(console));
+	reply->ended = !vm_record_live(vm) &&
+		       (!console || reply->next_offset >= recording_end(console));
 	call_reply(service, call, reply);
 }
 
@@ -172,8 +179,8 @@ void method_read_console(struct service *service, struct call *call)
 	int r = vm ? 0 : -ENOENT;
 
 	if (r == 0 && request->max_bytes > CONSOLE_READ_MAX)
-		r = error_raise_field(&error, "/max_bytes", "%u: at most %u are allowed", request->max_bytes,
-				      CONSOLE_READ_MAX);
+		r = error_raise_field(&error, "/max_bytes", "%u: at most %u are allowed",
+				      request->max_bytes, CONSOLE_READ_MAX);
 	if (r == 0)
 		r = vm_record_console(service, vm, &console, &error);
 	if (r < 0) {
@@ -197,8 +204,8 @@ void method_write_console(struct service *service, struct call *call)
 	struct vmm *vmm = vm ? running(vm, &error) : NULL;
 
 	if (vmm && request->data.len > CONSOLE_WRITE_MAX) {
-		error_raise_field(&error, "/data", "%zu bytes: at most %u are allowed", request->data.len,
-				  CONSOLE_WRITE_MAX);
+		error_raise_field(&error, "/data", "%zu bytes: at most %u are allowed",
+				  request->data.len, CONSOLE_WRITE_MAX);
 		vmm = NULL;
 	}
 	if (!vmm) {
@@ -207,6 +214,7 @@ void method_write_console(struct service *service, struct call *call)
 	}
 	reply = message_new(&croft__v1__write_console_response__descriptor);
 	if (reply)
-		reply->accepted_bytes = (uint32_t)vmm_console_write(vmm, request->data.data, request->data.len);
+		reply->accepted_bytes =
+			(uint32_t)vmm_console_write(vmm, request->data.data, request->data.len);
 	call_reply(service, call, reply);
 }

@@ -46,7 +46,8 @@ void method_get_image(struct service *service, struct call *call)
 
 static Croft__V1__ListImagesResponse *list(struct service *service, const struct page *page)
 {
-	Croft__V1__ListImagesResponse *reply = message_new(&croft__v1__list_images_response__descriptor);
+	Croft__V1__ListImagesResponse *reply =
+		message_new(&croft__v1__list_images_response__descriptor);
 
 	if (!reply)
 		return NULL;
@@ -88,8 +89,8 @@ void method_delete_image(struct service *service, struct call *call)
 
 	if (r == 0) {
 		reply = message_copy(&image->msg->base);
-		r = reply ? image_record_delete(service, image, &error) :
-			    error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+		r = reply ? image_record_delete(service, image, &error)
+			  : error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	if (r < 0) {
 		message_free(reply);

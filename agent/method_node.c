@@ -34,7 +34,8 @@ void method_check_health(struct service *service, struct call *call)
 	struct error error;
 
 	if (!ready && strcmp(request->kind, "live") != 0) {
-		error_raise_field(&error, "/kind", "\"%.20s\" is neither live nor ready", request->kind);
+		error_raise_field(&error, "/kind", "\"%.20s\" is neither live nor ready",
+				  request->kind);
 		call_fail(service, call, &error);
 		return;
 	}

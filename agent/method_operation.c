@@ -35,7 +35,8 @@ void method_get_operation(struct service *service, struct call *call)
 
 static Croft__V1__ListOperationsResponse *list(struct service *service, const struct page *page)
 {
-	Croft__V1__ListOperationsResponse *reply = message_new(&croft__v1__list_operations_response__descriptor);
+	Croft__V1__ListOperationsResponse *reply =
+		message_new(&croft__v1__list_operations_response__descriptor);
 
 	if (!reply)
 		return NULL;
@@ -52,7 +53,8 @@ static Croft__V1__ListOperationsResponse *list(struct service *service, const st
 		reply->n_operations++;
 	}
 	if (page->more)
-		message_set_string(&reply->next_page_token, reply->operations[page->count - 1]->name);
+		message_set_string(&reply->next_page_token,
+				   reply->operations[page->count - 1]->name);
 	return reply;
 }
 
@@ -62,7 +64,8 @@ void method_list_operations(struct service *service, struct call *call)
 	struct error error;
 	struct page page;
 
-	if (page_of(&page, &service->operations, request->page_size, request->page_token, &error) < 0)
+	if (page_of(&page, &service->operations, request->page_size, request->page_token, &error) <
+	    0)
 		call_fail(service, call, &error);
 	else
 		call_reply(service, call, list(service, &page));

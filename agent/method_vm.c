@@ -88,8 +88,8 @@ void method_delete_vm(struct service *service, struct call *call)
 
 	if (r == 0) {
 		reply = message_copy(&vm->msg->base);
-		r = reply ? vm_record_delete(service, vm, &error) :
-			    error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+		r = reply ? vm_record_delete(service, vm, &error)
+			  : error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	if (r < 0) {
 		message_free(reply);
@@ -122,7 +122,8 @@ void method_stop_vm(struct service *service, struct call *call)
 	int r = vm ? record_match(&vm->record, call->if_match, &error) : -ENOENT;
 
 	if (r == 0 && !request->force) {
-		r = error_raise_field(&error, "/force", "must be true: a guest cannot be asked to stop");
+		r = error_raise_field(&error, "/force",
+				      "must be true: a guest cannot be asked to stop");
 		error.code = ERROR_UNSUPPORTED;
 	}
 	if (r == 0)

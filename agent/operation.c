@@ -29,7 +29,8 @@ static struct operation *add(struct service *service, Croft__V1__Operation *msg)
 		return NULL;
 	}
 	op->msg = msg;
-	op->record = (struct record){ .kind = "operation", .name = msg->name, .message = &msg->base };
+	op->record =
+		(struct record){ .kind = "operation", .name = msg->name, .message = &msg->base };
 	if (table_add(&service->operations, msg->name, op) < 0)
 		return operation_free(op);
 	return op;
@@ -120,8 +121,9 @@ void operation_end(struct service *service, struct operation *op, const struct e
 		op->msg->state = CROFT__V1__OPERATION__STATE__SUCCEEDED;
 		message_set_string(&op->msg->step, "");
 	} else {
-		op->msg->state = error->code == ERROR_CANCELLED ? CROFT__V1__OPERATION__STATE__CANCELLED :
-								  CROFT__V1__OPERATION__STATE__FAILED;
+		op->msg->state = error->code == ERROR_CANCELLED
+					 ? CROFT__V1__OPERATION__STATE__CANCELLED
+					 : CROFT__V1__OPERATION__STATE__FAILED;
 		message_set_problem(&op->msg->error, error);
 	}
 	record_touch(service, &op->record);
@@ -132,7 +134,8 @@ void operation_end(struct service *service, struct operation *op, const struct e
 int operation_cancel(struct service *service, struct operation *op, struct error *err)
 {
 	if (operation_ended(op))
-		return error_raise(err, ERROR_CONFLICT, "operation \"%s\" has ended", op->msg->name);
+		return error_raise(err, ERROR_CONFLICT, "operation \"%s\" has ended",
+				   op->msg->name);
 	if (!op->job)
 		return error_raise(err, ERROR_CONFLICT, "operation \"%s\": %s cannot be cancelled",
 				   op->msg->name, op->msg->verb);
@@ -153,7 +156,8 @@ static int load(void *data, const char *name, const void *bytes, size_t n, struc
 
 	if (!msg || strcmp(msg->name, name) != 0) {
 		message_free(msg);
-		return error_raise(err, ERROR_DATA_LOSS, "operation \"%s\" in the store is damaged", name);
+		return error_raise(err, ERROR_DATA_LOSS, "operation \"%s\" in the store is damaged",
+				   name);
 	}
 	op = add(service, msg);
 	if (!op)

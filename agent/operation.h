@@ -12,7 +12,7 @@
 struct operation {
 	struct record record;
 	Croft__V1__Operation *msg;
-	struct job *job;	/* that does it, for progress and cancelling; or NULL */
+	struct job *job; /* that does it, for progress and cancelling; or NULL */
 };
 
 /* A pending one of `verb` on `target`, recorded. NULL without memory. The table owns it. */

@@ -82,8 +82,9 @@ int record_match(const struct record *record, uint64_t if_match, struct error *e
 {
 	if (if_match == 0 || if_match == *record->revision)
 		return 0;
-	return error_raise(err, ERROR_PRECONDITION, "%s \"%s\" has revision %" PRIu64 ", not %" PRIu64,
-			   record->kind, record->name, *record->revision, if_match);
+	return error_raise(err, ERROR_PRECONDITION,
+			   "%s \"%s\" has revision %" PRIu64 ", not %" PRIu64, record->kind,
+			   record->name, *record->revision, if_match);
 }
 
 int page_of(struct page *out, const struct table *table, uint32_t page_size, const char *token,
@@ -96,7 +97,8 @@ int page_of(struct page *out, const struct table *table, uint32_t page_size, con
 		return error_raise_field(err, "/page_size", "%u: 1 to %u are allowed", page_size,
 					 PAGE_SIZE_MAX);
 	if (strlen(token) > PAGE_TOKEN_MAX)
-		return error_raise_field(err, "/page_token", "not a token that a list has answered");
+		return error_raise_field(err, "/page_token",
+					 "not a token that a list has answered");
 	out->first = token[0] ? table_after(table, token) : 0;
 	left = table->count - out->first;
 	out->count = left < size ? left : size;

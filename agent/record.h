@@ -13,15 +13,15 @@ struct service;
 struct table;
 
 struct record {
-	const char *kind;		/* "vm", "image", "operation" */
-	const char *name;		/* the message's own */
+	const char *kind; /* "vm", "image", "operation" */
+	const char *name; /* the message's own */
 	const ProtobufCMessage *message;
-	uint64_t *revision;		/* the message's, or NULL */
+	uint64_t *revision; /* the message's, or NULL */
 	bool dirty;
 	struct record *next_dirty;
 };
 
-#define RECORD_UID 37	/* 36 characters and the NUL */
+#define RECORD_UID 37 /* 36 characters and the NUL */
 
 /* A random UUID. */
 void record_uid(char out[RECORD_UID]);

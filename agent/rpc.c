@@ -143,6 +143,7 @@ int rpc_new(struct rpc **out, const struct config *config, struct service *servi
 	gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
 	grpc_init();
 	rpc->service = service;
+	pthread_mutex_init(&rpc->answering, NULL);
 	rpc->queue = grpc_completion_queue_create_for_next(NULL);
 	rpc->server = server_new();
 	grpc_server_register_completion_queue(rpc->server, rpc->queue, NULL);
@@ -189,6 +190,7 @@ struct rpc *rpc_free(struct rpc *rpc)
 		serve(rpc);
 	grpc_server_destroy(rpc->server);
 	grpc_completion_queue_destroy(rpc->queue);
+	pthread_mutex_destroy(&rpc->answering);
 	free(rpc);
 	grpc_shutdown_blocking();
 	return NULL;

@@ -148,6 +148,9 @@ static void answer_health(struct rpc_call *c, const Croft__V1__Health *health)
 static void answered(struct rpc_call *c, bool ok)
 {
 	(void)ok;
+	/* The service thread may not have left gRPC core yet, and the call must last as long. */
+	pthread_mutex_lock(&c->rpc->answering);
+	pthread_mutex_unlock(&c->rpc->answering);
 	c->posted = false;
 	/* Who waits is sent away when the agent goes down. */
 	if (c->work->error.code == ERROR_CANCELLED && c->rpc->closing)
@@ -165,8 +168,11 @@ static void answered(struct rpc_call *c, bool ok)
 static void work_done(struct call *work)
 {
 	struct rpc_call *c = work->data;
+	struct rpc *rpc = c->rpc;
 
+	pthread_mutex_lock(&rpc->answering);
 	grpc_call_start_batch(c->call, NULL, 0, &c->on_answer, NULL);
+	pthread_mutex_unlock(&rpc->answering);
 }
 
 /* --- The request --- */

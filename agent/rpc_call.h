@@ -31,7 +31,8 @@ struct rpc {
 	grpc_completion_queue *queue;
 	pthread_t thread;
 	bool thread_runs;
-	struct rpc_tag ended; /* the server has shut down */
+	pthread_mutex_t answering; /* held while the service thread puts a tag into the queue */
+	struct rpc_tag ended;	   /* the server has shut down */
 
 	/* The queue's thread only. */
 	bool closing, server_ended;

@@ -12,7 +12,7 @@
 #include "agent/message.h"
 #include "agent/service_life.h"
 
-#define IDLE_NS 5000000000ull	/* at the latest the loop runs, so that the watchdog sees it */
+#define IDLE_NS 5000000000ull /* at the latest the loop runs, so that the watchdog sees it */
 
 /* --- The inbox: any thread --- */
 
@@ -88,7 +88,7 @@ static void answer(struct service *service, struct call *call)
 	call->next = NULL;
 	*service->last_answer = call;
 	service->last_answer = &call->next;
-	call->ticket = UINT64_MAX;	/* until the changes of this pass are queued */
+	call->ticket = UINT64_MAX; /* until the changes of this pass are queued */
 }
 
 static void set_reply(struct call *call, void *reply)
@@ -133,7 +133,8 @@ bool call_expired(const struct call *call)
 static void fail_unstored(struct call *call, const struct error *why)
 {
 	call->reply = message_free(call->reply);
-	error_raise(&call->error, ERROR_UNAVAILABLE, "the change cannot be stored yet: %s", why->message);
+	error_raise(&call->error, ERROR_UNAVAILABLE, "the change cannot be stored yet: %s",
+		    why->message);
 }
 
 static void note_store(struct service *service, const struct error *error)
@@ -177,7 +178,8 @@ static void flush(struct service *service)
 			if (d->ticket == UINT64_MAX)
 				d->ticket = ticket;
 	}
-	while ((call = service->answers) && (call->ticket <= committed || error.code != ERROR_NONE)) {
+	while ((call = service->answers) &&
+	       (call->ticket <= committed || error.code != ERROR_NONE)) {
 		service->answers = call->next;
 		if (!service->answers)
 			service->last_answer = &service->answers;

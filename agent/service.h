@@ -26,15 +26,17 @@ struct method {
 
 extern const struct method service_methods[];
 extern const size_t service_method_count;
-const struct method *service_method_find(const char *name);	/* NULL when unknown */
+const struct method *service_method_find(const char *name); /* NULL when unknown */
 
 struct call {
 	/* Filled by the transport. */
 	const struct method *method;
-	ProtobufCMessage *request;	/* of method->request; the call owns it */
-	uint64_t if_match;		/* revision that the object must have; 0: any */
-	char actor[64];			/* who asks: "uid:0", "tcp:127.0.0.1" */
-	void (*done)(struct call *call);	/* once, on the service thread; must not block; may free the call */
+	ProtobufCMessage *request; /* of method->request; the call owns it */
+	uint64_t if_match;	   /* revision that the object must have; 0: any */
+	char actor[64];		   /* who asks: "uid:0", "tcp:127.0.0.1" */
+	void (*done)(
+		struct call
+			*call); /* once, on the service thread; must not block; may free the call */
 	void *data;
 
 	/* The answer, valid in done: a reply of method->reply (the call owns it), or error raised. */
@@ -43,9 +45,9 @@ struct call {
 
 	/* The service's own. */
 	struct call *next;
-	uint64_t deadline_ns;		/* of a call that waits; 0: it has not begun to */
-	uint64_t ticket;		/* of the store's commit that the answer waits for */
-	bool cancelled;			/* the client has gone */
+	uint64_t deadline_ns; /* of a call that waits; 0: it has not begun to */
+	uint64_t ticket;      /* of the store's commit that the answer waits for */
+	bool cancelled;	      /* the client has gone */
 };
 
 /* Frees request, reply and call; takes NULL, returns NULL. Not while the call is posted. */

@@ -15,7 +15,7 @@
 #include "agent/trash.h"
 #include "agent/vm.h"
 
-#define STORE_PATIENCE_NS 5000000000ull	/* for what cannot be stored at the end */
+#define STORE_PATIENCE_NS 5000000000ull /* for what cannot be stored at the end */
 
 /* --- The trash --- */
 
@@ -72,7 +72,8 @@ static int make_dir(char **out, const char *state_dir, const char *name, struct 
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "make the directory %s", path);
+		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "make the directory %s",
+					 path);
 	if (out)
 		*out = TAKE_PTR(path);
 	return 0;
@@ -88,7 +89,8 @@ static int load(struct service *service, struct error *err)
 	int r = store_load_counter(service->store, "revision", &service->revision, err);
 
 	if (r == 0)
-		r = store_load_counter(service->store, "operation", &service->operation_number, err);
+		r = store_load_counter(service->store, "operation", &service->operation_number,
+				       err);
 	if (r == 0)
 		r = operations_load(service, err);
 	if (r == 0)
@@ -129,7 +131,8 @@ static void report_host(const struct service *service)
 	if (vmm_host_probe(service->config->backend, &host, &error) < 0)
 		log_warning("no VM can run yet: %s", error.message);
 	else
-		log_info("hypervisor %s: up to %u vCPUs a VM, %llu MiB of memory left", host.backend, host.vcpus_max,
+		log_info("hypervisor %s: up to %u vCPUs a VM, %llu MiB of memory left",
+			 host.backend, host.vcpus_max,
 			 (unsigned long long)(host.memory_available >> 20));
 }
 
@@ -168,7 +171,8 @@ int service_new(struct service **out, const struct config *config, struct error 
 	report_host(service);
 	r = pthread_create(&service->thread, NULL, service_run, service);
 	if (r != 0)
-		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, r, "start the service's thread");
+		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, r,
+					 "start the service's thread");
 	service->running = true;
 	*out = TAKE_PTR(service);
 	return 0;

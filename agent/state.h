@@ -15,11 +15,11 @@
 #include "agent/store.h"
 #include "agent/table.h"
 
-#define OPERATIONS_KEPT 1000u	/* that have ended; older ones are forgotten */
+#define OPERATIONS_KEPT 1000u /* that have ended; older ones are forgotten */
 
 /* Fires once, not before `at`; armed while it is in the list. */
 struct timer {
-	uint64_t at;	/* CLOCK_MONOTONIC, ns */
+	uint64_t at; /* CLOCK_MONOTONIC, ns */
 	void (*fire)(struct service *service, struct timer *timer);
 	struct timer *next;
 	bool armed;
@@ -34,13 +34,13 @@ struct deferred {
 
 struct service {
 	const struct config *config;
-	char *blob_dir, *vm_dir;	/* below the state directory */
+	char *blob_dir, *vm_dir; /* below the state directory */
 	pthread_t thread;
 	bool running;
-	int wake;			/* eventfd */
-	_Atomic uint64_t heartbeat;	/* ns */
+	int wake;		    /* eventfd */
+	_Atomic uint64_t heartbeat; /* ns */
 
-	pthread_mutex_t lock;		/* of the inbox, which is these: */
+	pthread_mutex_t lock; /* of the inbox, which is these: */
 	struct call *calls, **last_call;
 	struct message *messages, **last_message;
 	bool cancels, nudged, stop;
@@ -48,21 +48,21 @@ struct service {
 	/* The service thread's own. */
 	struct store *store;
 	struct table vms, images, operations;
-	struct record *dirty;		/* to be put into the store */
+	struct record *dirty; /* to be put into the store */
 	uint64_t revision, operation_number;
 	struct call *waiting;
-	struct call *answers, **last_answer;	/* by ticket */
+	struct call *answers, **last_answer; /* by ticket */
 	struct deferred *deferred, **last_deferred;
-	struct timer *timers;		/* the earliest first */
-	unsigned int jobs;		/* threads that have not ended */
-	unsigned int runs;		/* VMs that have a vmm, or are getting or losing one */
-	unsigned int pulls;		/* of images, that run */
-	bool sweep_wanted;		/* of the blob store */
-	bool emptying, empty_wanted;	/* of the trash, by a job */
-	bool store_failed;		/* as of the last look; it is logged when that changes */
-	bool changed;			/* calls that wait look again */
+	struct timer *timers;	     /* the earliest first */
+	unsigned int jobs;	     /* threads that have not ended */
+	unsigned int runs;	     /* VMs that have a vmm, or are getting or losing one */
+	unsigned int pulls;	     /* of images, that run */
+	bool sweep_wanted;	     /* of the blob store */
+	bool emptying, empty_wanted; /* of the trash, by a job */
+	bool store_failed;	     /* as of the last look; it is logged when that changes */
+	bool changed;		     /* calls that wait look again */
 	bool stopping;
-	struct timer patience;		/* while stopping: with what cannot be stored */
+	struct timer patience; /* while stopping: with what cannot be stored */
 	bool given_up;
 };
 

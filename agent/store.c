@@ -8,14 +8,14 @@
 #include <string.h>
 #include <time.h>
 
-#define APPLICATION_ID 0x43726674	/* "Crft" in the file's header */
+#define APPLICATION_ID 0x43726674 /* "Crft" in the file's header */
 
 enum change_verb { CHANGE_PUT, CHANGE_DELETE, CHANGE_COUNTER, CHANGE_VERBS };
 
 struct change {
 	struct change *next;
 	enum change_verb verb;
-	const char *kind;	/* static */
+	const char *kind; /* static */
 	char *name;
 	uint64_t value;
 	size_t n;
@@ -29,20 +29,20 @@ struct group {
 };
 
 struct store {
-	sqlite3 *db;				/* until store_start() the owner's, then the thread's */
+	sqlite3 *db; /* until store_start() the owner's, then the thread's */
 	sqlite3_stmt *statements[CHANGE_VERBS];
 
-	struct group *open;			/* owner thread: what was queued since the last submit */
-	uint64_t submitted;			/* owner thread: the newest ticket */
+	struct group *open; /* owner thread: what was queued since the last submit */
+	uint64_t submitted; /* owner thread: the newest ticket */
 
 	pthread_t thread;
 	bool running;
 	void (*notify)(void *data);
 	void *data;
 
-	pthread_mutex_t lock;			/* of the rest */
+	pthread_mutex_t lock; /* of the rest */
 	pthread_cond_t news;
-	struct group *first, **last;		/* submitted, not committed */
+	struct group *first, **last; /* submitted, not committed */
 	uint64_t committed;
 	struct error error;
 	bool stop;
@@ -119,10 +119,11 @@ static int check_schema(struct store *s, struct error *err)
 	if (id != APPLICATION_ID)
 		return error_raise(err, ERROR_DATA_LOSS, "the file is not a store of croftd");
 	if (version > STORE_SCHEMA)
-		return error_raise(err, ERROR_UNSUPPORTED,
-				   "the store was written by a newer croftd: its schema is %d, this one "
-				   "knows up to %d",
-				   version, STORE_SCHEMA);
+		return error_raise(
+			err, ERROR_UNSUPPORTED,
+			"the store was written by a newer croftd: its schema is %d, this one "
+			"knows up to %d",
+			version, STORE_SCHEMA);
 	if (version < 1)
 		return error_raise(err, ERROR_DATA_LOSS, "the store has no schema version");
 	return 0;
@@ -147,7 +148,8 @@ static int prepare(struct store *s, struct error *err)
 	if (r == 0)
 		r = execute(s, "COMMIT;", err);
 	for (size_t i = 0; r == 0 && i < CHANGE_VERBS; i++)
-		if (sqlite3_prepare_v2(s->db, statement_text[i], -1, &s->statements[i], NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v2(s->db, statement_text[i], -1, &s->statements[i], NULL) !=
+		    SQLITE_OK)
 			r = raise_sqlite(s, err, "store");
 	return r;
 }
@@ -187,13 +189,14 @@ int store_load(struct store *s, const char *kind, store_each each, void *data, s
 	_cleanup_(finalizep) sqlite3_stmt *stmt = NULL;
 	int row;
 
-	if (sqlite3_prepare_v2(s->db, "SELECT name, body FROM record WHERE kind = ?1 ORDER BY name", -1, &stmt,
-			       NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(s->db, "SELECT name, body FROM record WHERE kind = ?1 ORDER BY name",
+			       -1, &stmt, NULL) != SQLITE_OK)
 		return raise_sqlite(s, err, "store");
 	sqlite3_bind_text(stmt, 1, kind, -1, SQLITE_STATIC);
 	while ((row = sqlite3_step(stmt)) == SQLITE_ROW) {
-		int r = each(data, (const char *)sqlite3_column_text(stmt, 0), sqlite3_column_blob(stmt, 1),
-			     (size_t)sqlite3_column_bytes(stmt, 1), err);
+		int r = each(data, (const char *)sqlite3_column_text(stmt, 0),
+			     sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1),
+			     err);
 
 		if (r < 0)
 			return r;
@@ -206,7 +209,8 @@ int store_load_counter(struct store *s, const char *name, uint64_t *value, struc
 	_cleanup_(finalizep) sqlite3_stmt *stmt = NULL;
 	int row;
 
-	if (sqlite3_prepare_v2(s->db, "SELECT value FROM counter WHERE name = ?1", -1, &stmt, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(s->db, "SELECT value FROM counter WHERE name = ?1", -1, &stmt,
+			       NULL) != SQLITE_OK)
 		return raise_sqlite(s, err, "store");
 	sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
 	row = sqlite3_step(stmt);
@@ -416,7 +420,8 @@ int store_start(struct store *s, void (*notify)(void *data), void *data, struct 
 	s->data = data;
 	r = pthread_create(&s->thread, NULL, run, s);
 	if (r != 0)
-		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, r, "start the store's thread");
+		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, r,
+					 "start the store's thread");
 	s->running = true;
 	return 0;
 }

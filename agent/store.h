@@ -26,8 +26,10 @@ int store_open(struct store **out, const char *path, struct error *err);
 struct store *store_free(struct store *store);
 
 /* Calls `each` for the records of a kind, by name, before store_start(). A negative return of it ends the walk. */
-typedef int (*store_each)(void *data, const char *name, const void *bytes, size_t n, struct error *err);
-int store_load(struct store *store, const char *kind, store_each each, void *data, struct error *err);
+typedef int (*store_each)(void *data, const char *name, const void *bytes, size_t n,
+			  struct error *err);
+int store_load(struct store *store, const char *kind, store_each each, void *data,
+	       struct error *err);
 
 /* The counter's value, 0 when it was never set. Before store_start(). */
 int store_load_counter(struct store *store, const char *name, uint64_t *value, struct error *err);
@@ -36,7 +38,8 @@ int store_load_counter(struct store *store, const char *name, uint64_t *value, s
 int store_start(struct store *store, void (*notify)(void *data), void *data, struct error *err);
 
 /* Owner thread. -ENOMEM leaves the queue as it was. A counter cannot fail once it was set in this group. */
-int store_put(struct store *store, const char *kind, const char *name, const ProtobufCMessage *message);
+int store_put(struct store *store, const char *kind, const char *name,
+	      const ProtobufCMessage *message);
 int store_delete(struct store *store, const char *kind, const char *name);
 int store_set_counter(struct store *store, const char *name, uint64_t value);
 

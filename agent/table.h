@@ -8,7 +8,7 @@
 #include "vmm/base.h"
 
 struct table_entry {
-	const char *name;	/* the record's own; stays as it is while the record is in the table */
+	const char *name; /* the record's own; stays as it is while the record is in the table */
 	void *record;
 };
 
@@ -16,13 +16,13 @@ struct table_entry {
 struct table {
 	struct table_entry *entries;
 	size_t count, size;
-	int (*compare)(const char *a, const char *b);	/* NULL: strcmp */
+	int (*compare)(const char *a, const char *b); /* NULL: strcmp */
 };
 
 /* Compares "op-9" < "op-10": the shorter name is the smaller number. */
 int table_compare_numbered(const char *a, const char *b);
 
-void *table_find(const struct table *t, const char *name);	/* NULL when there is none */
+void *table_find(const struct table *t, const char *name); /* NULL when there is none */
 /* The index of the first entry behind `name`, which need not exist; count when there is none. */
 size_t table_after(const struct table *t, const char *name);
 /* 0, -EEXIST or -ENOMEM. */

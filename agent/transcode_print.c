@@ -32,7 +32,7 @@ static json_t *print_u64(uint64_t value)
 
 static json_t *print_real(double value)
 {
-	/* JSON has no infinity. */
+	/* Only an array has such a member; its place must be kept. */
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
@@ -148,6 +148,12 @@ static bool always_there(const ProtobufCFieldDescriptor *field)
 	       (field->type == PROTOBUF_C_TYPE_ENUM && strcmp(field->name, "state") == 0);
 }
 
+/* JSON has neither infinity nor NaN, so these are left out like 0. */
+static bool is_nothing(double value)
+{
+	return !isfinite(value) || fpclassify(value) == FP_ZERO;
+}
+
 static bool is_default(const ProtobufCFieldDescriptor *field, const void *value)
 {
 	switch (field->type) {
@@ -158,9 +164,9 @@ static bool is_default(const ProtobufCFieldDescriptor *field, const void *value)
 	case PROTOBUF_C_TYPE_MESSAGE:
 		return !*(ProtobufCMessage *const *)value;
 	case PROTOBUF_C_TYPE_FLOAT:
-		return !isnormal(*(const float *)value);
+		return is_nothing((double)*(const float *)value);
 	case PROTOBUF_C_TYPE_DOUBLE:
-		return !isnormal(*(const double *)value);
+		return is_nothing(*(const double *)value);
 	default:
 		if (transcode_element_size(field->type) == sizeof(uint64_t))
 			return !*(const uint64_t *)value;

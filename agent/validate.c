@@ -9,7 +9,8 @@
 
 #include "vmm/vmm.h"
 
-static_assert(CMDLINE_MAX_LENGTH == VMM_CMDLINE_MAX - 1, "the API's limit is the VMM's, without the NUL");
+static_assert(CMDLINE_MAX_LENGTH == VMM_CMDLINE_MAX - 1,
+	      "the API's limit is the VMM's, without the NUL");
 
 static bool is_lower(char c)
 {
@@ -53,7 +54,8 @@ int validate_name(const char *field, const char *name, struct error *err)
 	if (!name_valid(name))
 		return error_raise_field(err, field,
 					 "\"%.80s\" is not a name: 1 to 63 of a-z, 0-9 and -, "
-					 "with a letter or digit at both ends", name);
+					 "with a letter or digit at both ends",
+					 name);
 	return 0;
 }
 
@@ -98,15 +100,17 @@ static int validate_label(const char *key, const char *value, struct error *err)
 					 "a label's key is 1 to 63 letters, digits and . _ - /, "
 					 "with a letter or digit at both ends");
 	if (!label_valid(value))
-		return error_raise_field(err, field,
-					 "a label's value is at most 63 letters, digits and . _ - /, "
-					 "with a letter or digit at both ends");
+		return error_raise_field(
+			err, field,
+			"a label's value is at most 63 letters, digits and . _ - /, "
+			"with a letter or digit at both ends");
 	return 0;
 }
 
 static int raise_too_many_labels(size_t n, struct error *err)
 {
-	return error_raise_field(err, "/labels", "%zu labels: at most %u are allowed", n, LABELS_MAX);
+	return error_raise_field(err, "/labels", "%zu labels: at most %u are allowed", n,
+				 LABELS_MAX);
 }
 
 static int raise_twice(const char *field, const char *what, struct error *err)
@@ -151,14 +155,16 @@ static int validate_memory(uint64_t bytes, uint64_t memory_max, struct error *er
 	const char *field = "/spec/memory_bytes";
 
 	if (bytes < VMM_MEMORY_MIN)
-		return error_raise_field(err, field, "%" PRIu64 " bytes: at least %llu (64 MiB) are needed",
+		return error_raise_field(err, field,
+					 "%" PRIu64 " bytes: at least %llu (64 MiB) are needed",
 					 bytes, VMM_MEMORY_MIN);
 	if (bytes % VMM_MEMORY_ALIGN)
-		return error_raise_field(err, field, "%" PRIu64 " is not a multiple of %llu (2 MiB)", bytes,
+		return error_raise_field(err, field,
+					 "%" PRIu64 " is not a multiple of %llu (2 MiB)", bytes,
 					 VMM_MEMORY_ALIGN);
 	if (bytes > memory_max)
-		return error_raise_field(err, field, "%" PRIu64 " bytes: the host has %" PRIu64, bytes,
-					 memory_max);
+		return error_raise_field(err, field, "%" PRIu64 " bytes: the host has %" PRIu64,
+					 bytes, memory_max);
 	return 0;
 }
 
@@ -169,14 +175,16 @@ static int validate_cmdline(const Croft__V1__VmSpec *spec, struct error *err)
 	if (!text_printable(spec->cmdline))
 		return error_raise_field(err, "/spec/cmdline", "only printable ASCII is allowed");
 	if (!text_printable(spec->cmdline_append))
-		return error_raise_field(err, "/spec/cmdline_append", "only printable ASCII is allowed");
-	if (n > CMDLINE_MAX_LENGTH)
-		return error_raise_field(err, "/spec/cmdline", "%zu bytes: at most %u are allowed", n,
-					 CMDLINE_MAX_LENGTH);
-	if (more > 0 && n + 1 + more > CMDLINE_MAX_LENGTH)
 		return error_raise_field(err, "/spec/cmdline_append",
-					 "%zu bytes behind %zu of the command line: at most %u together",
-					 more, n, CMDLINE_MAX_LENGTH);
+					 "only printable ASCII is allowed");
+	if (n > CMDLINE_MAX_LENGTH)
+		return error_raise_field(err, "/spec/cmdline", "%zu bytes: at most %u are allowed",
+					 n, CMDLINE_MAX_LENGTH);
+	if (more > 0 && n + 1 + more > CMDLINE_MAX_LENGTH)
+		return error_raise_field(
+			err, "/spec/cmdline_append",
+			"%zu bytes behind %zu of the command line: at most %u together", more, n,
+			CMDLINE_MAX_LENGTH);
 	return 0;
 }
 
@@ -202,9 +210,11 @@ static int validate_disk(const Croft__V1__VmSpec *spec, size_t i, struct error *
 	if (!d->image_disk[0] && d->size_bytes == 0)
 		return error_raise_field(err, field, "a disk without image_disk needs a size");
 	if (d->size_bytes % 512)
-		return error_raise_field(err, field, "%" PRIu64 " is not a multiple of 512", d->size_bytes);
+		return error_raise_field(err, field, "%" PRIu64 " is not a multiple of 512",
+					 d->size_bytes);
 	if (d->size_bytes > INT64_MAX)
-		return error_raise_field(err, field, "%" PRIu64 " bytes: at most %" PRIi64 " are allowed",
+		return error_raise_field(err, field,
+					 "%" PRIu64 " bytes: at most %" PRIi64 " are allowed",
 					 d->size_bytes, INT64_MAX);
 	return 0;
 }
@@ -215,22 +225,23 @@ static int validate_spec(const Croft__V1__VmSpec *spec, uint64_t memory_max, uns
 	int r;
 
 	if (spec->vcpus < 1 || spec->vcpus > vcpus_max)
-		return error_raise_field(err, "/spec/vcpus", "%u vCPUs: 1 to %u are allowed", spec->vcpus,
-					 vcpus_max);
+		return error_raise_field(err, "/spec/vcpus", "%u vCPUs: 1 to %u are allowed",
+					 spec->vcpus, vcpus_max);
 	r = validate_memory(spec->memory_bytes, memory_max, err);
 	if (r == 0)
 		r = validate_name("/spec/image", spec->image, err);
 	if (r == 0)
 		r = validate_cmdline(spec, err);
 	if (r == 0 && spec->n_disks > VMM_DISKS_MAX)
-		r = error_raise_field(err, "/spec/disks", "%zu disks: at most %u are allowed", spec->n_disks,
-				      VMM_DISKS_MAX);
+		r = error_raise_field(err, "/spec/disks", "%zu disks: at most %u are allowed",
+				      spec->n_disks, VMM_DISKS_MAX);
 	for (size_t i = 0; r == 0 && i < spec->n_disks; i++)
 		r = validate_disk(spec, i, err);
 	return r;
 }
 
-int validate_vm(const Croft__V1__Vm *vm, uint64_t memory_max, unsigned int vcpus_max, struct error *err)
+int validate_vm(const Croft__V1__Vm *vm, uint64_t memory_max, unsigned int vcpus_max,
+		struct error *err)
 {
 	int r = validate_name("/name", vm->name, err);
 
@@ -258,7 +269,8 @@ int validate_image(const Croft__V1__Image *image, struct error *err)
 	if (!image->spec->manifest_url[0])
 		return error_raise_field(err, "/spec/manifest_url", "a URL is required");
 	if (strlen(image->spec->manifest_url) > URL_MAX_LENGTH)
-		return error_raise_field(err, "/spec/manifest_url", "%zu characters: at most %u are allowed",
+		return error_raise_field(err, "/spec/manifest_url",
+					 "%zu characters: at most %u are allowed",
 					 strlen(image->spec->manifest_url), URL_MAX_LENGTH);
 	if (image->spec->manifest_sha256[0] && !sha256_valid(image->spec->manifest_sha256))
 		return error_raise_field(err, "/spec/manifest_sha256",
@@ -274,7 +286,8 @@ static const Croft__V1__ImageDisk *find_disk(const Croft__V1__Image *image, cons
 	return NULL;
 }
 
-int validate_image_disks(const Croft__V1__VmSpec *spec, const Croft__V1__Image *image, struct error *err)
+int validate_image_disks(const Croft__V1__VmSpec *spec, const Croft__V1__Image *image,
+			 struct error *err)
 {
 	char field[ERROR_FIELD_MAX];
 
@@ -287,8 +300,8 @@ int validate_image_disks(const Croft__V1__VmSpec *spec, const Croft__V1__Image *
 		of = find_disk(image, d->image_disk);
 		if (!of) {
 			snprintf(field, sizeof(field), "/spec/disks/%zu/image_disk", i);
-			return error_raise_field(err, field, "image \"%s\" has no disk \"%s\"", image->name,
-						 d->image_disk);
+			return error_raise_field(err, field, "image \"%s\" has no disk \"%s\"",
+						 image->name, d->image_disk);
 		}
 		if (d->size_bytes && d->size_bytes < of->file->size) {
 			snprintf(field, sizeof(field), "/spec/disks/%zu/size_bytes", i);

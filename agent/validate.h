@@ -27,13 +27,15 @@ int validate_name(const char *field, const char *name, struct error *err);
  * The whole object as a client may send it; output-only fields are not looked at. memory_max is what the host has, in bytes;
  * vcpus_max what its hypervisor gives one VM. Whether the image exists is not asked here.
  */
-int validate_vm(const Croft__V1__Vm *vm, uint64_t memory_max, unsigned int vcpus_max, struct error *err);
+int validate_vm(const Croft__V1__Vm *vm, uint64_t memory_max, unsigned int vcpus_max,
+		struct error *err);
 
 /* The image's own part of a pull; the URL's form is the fetcher's to check. */
 int validate_image(const Croft__V1__Image *image, struct error *err);
 
 /* The disks that name a disk of the image do so rightly. The image must be READY. */
-int validate_image_disks(const Croft__V1__VmSpec *spec, const Croft__V1__Image *image, struct error *err);
+int validate_image_disks(const Croft__V1__VmSpec *spec, const Croft__V1__Image *image,
+			 struct error *err);
 
 /* Printable ASCII only, spaces included. */
 bool text_printable(const char *text);

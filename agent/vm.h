@@ -19,22 +19,25 @@ struct vm_run;
 struct vm_record {
 	struct record record;
 	Croft__V1__Vm *msg;
-	struct recording *console;	/* NULL until it is first wanted */
-	struct vm_run *run;		/* from a start until its vmm is freed */
-	struct operation *op;		/* that works on it now */
+	struct recording *console; /* NULL until it is first wanted */
+	struct vm_run *run;	   /* from a start until its vmm is freed */
+	struct operation *op;	   /* that works on it now */
 };
 
 /* Defines it. Errors: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND never: an unknown image is a wrong field. */
-int vm_record_new(struct service *service, const Croft__V1__Vm *wish, struct vm_record **out, struct error *err);
+int vm_record_new(struct service *service, const Croft__V1__Vm *wish, struct vm_record **out,
+		  struct error *err);
 
 /* Removes it with disks and console. CONFLICT while it has a run. The record is freed. */
 int vm_record_delete(struct service *service, struct vm_record *vm, struct error *err);
 
 /* Errors: CONFLICT with the state, RESOURCE_EXHAUSTED for memory that the host does not have now, UNAVAILABLE. */
-int vm_record_start(struct service *service, struct vm_record *vm, const char *actor, struct error *err);
+int vm_record_start(struct service *service, struct vm_record *vm, const char *actor,
+		    struct error *err);
 
 /* Forces it to end. CONFLICT when it does not run. */
-int vm_record_stop(struct service *service, struct vm_record *vm, const char *actor, struct error *err);
+int vm_record_stop(struct service *service, struct vm_record *vm, const char *actor,
+		   struct error *err);
 
 /* From the start's acceptance until everything is given back. */
 bool vm_record_live(const struct vm_record *vm);
@@ -46,7 +49,8 @@ struct vmm *vm_record_vmm(const struct vm_record *vm);
 const char *vm_record_image(const struct vm_record *vm);
 
 /* The console, opened if need be; NULL without error when nothing was ever recorded. */
-int vm_record_console(struct service *service, struct vm_record *vm, struct recording **out, struct error *err);
+int vm_record_console(struct service *service, struct vm_record *vm, struct recording **out,
+		      struct error *err);
 
 /* Brings the records back; VMs that ran when the agent ended are STOPPED with vmm_crash. */
 int vm_records_load(struct service *service, struct error *err);

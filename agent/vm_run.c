@@ -77,8 +77,8 @@ struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm,
 	if (!plan->name || !plan->dir || !plan->kernel || !plan->cmdline ||
 	    (image->status->initrd && !plan->initrd))
 		return vm_run_free(run);
-	script = service->config->fake_script[0] ? service->config->fake_script :
-						   fake_guest_script(plan->cmdline);
+	script = service->config->fake_script[0] ? service->config->fake_script
+						 : fake_guest_script(plan->cmdline);
 	if (script) {
 		plan->fake_script = strdup(script);
 		if (!plan->fake_script)

@@ -19,17 +19,18 @@ struct vm_record;
 
 struct vm_run_disk {
 	char *name;
-	char *path;	/* of the VM's own file, or of the blob */
-	char *source;	/* the blob to copy; NULL: none */
+	char *path;   /* of the VM's own file, or of the blob */
+	char *source; /* the blob to copy; NULL: none */
 	uint64_t size;
-	bool own;	/* to be made if it is not there */
+	bool own; /* to be made if it is not there */
 	bool read_only;
 };
 
 /* What is to be run; all strings are the run's. */
 struct vm_plan {
 	enum vmm_backend backend;
-	char *name, *dir, *kernel, *initrd, *cmdline, *fake_script;	/* initrd and fake_script may be NULL */
+	char *name, *dir, *kernel, *initrd, *cmdline,
+		*fake_script; /* initrd and fake_script may be NULL */
 	unsigned int vcpus;
 	uint64_t memory;
 	struct vm_run_disk disks[VMM_DISKS_MAX];
@@ -38,23 +39,24 @@ struct vm_plan {
 
 struct vm_run {
 	struct job job;
-	struct vm_record *vm;		/* service thread; stays as long as the run */
-	struct recording *console;	/* as long as the run */
-	struct timer timer;		/* service thread: the deadline of its start or stop */
-	struct message made;		/* disks are made: the VMM's part begins */
+	struct vm_record *vm;	   /* service thread; stays as long as the run */
+	struct recording *console; /* as long as the run */
+	struct timer timer;	   /* service thread: the deadline of its start or stop */
+	struct message made;	   /* disks are made: the VMM's part begins */
 	struct message exited;
 	struct vmm_exit exit;
-	bool up;			/* service thread: the start has ended well */
-	bool over;			/* service thread: exited has come */
-	bool abandoned;			/* service thread: the start took too long, nobody waits for it */
+	bool up;	/* service thread: the start has ended well */
+	bool over;	/* service thread: exited has come */
+	bool abandoned; /* service thread: the start took too long, nobody waits for it */
 
 	struct vm_plan plan;
 	struct vmm *vmm;
-	struct error error;		/* why the start failed */
+	struct error error; /* why the start failed */
 };
 
 /* `image` must be ready, and have the disks that the VM names. NULL without memory. */
-struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm, const Croft__V1__Image *image);
+struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm,
+			  const Croft__V1__Image *image);
 
 /* Its vmm must have been freed. Takes NULL, returns NULL. */
 struct vm_run *vm_run_free(struct vm_run *run);

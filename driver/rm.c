@@ -36,8 +36,9 @@ struct gh_rm_call {
 	/* Once its caller has given up: */
 	struct list_head lost; /* in rm->lost, by rm->lock */
 	struct gh_rm *rm;
-	u16 vmid;  /* as in the request */
-	u32 value; /* the word after the error word of the late reply */
+	u16 vmid;     /* as in the request */
+	bool granted; /* by the late reply */
+	u32 value;    /* the word after its error word */
 	struct work_struct work;
 };
 
@@ -76,18 +77,19 @@ static int gh_rm_error_to_errno(u32 error)
 }
 
 /*
- * The caller of this request gave up; what RM did for it must not be lost: a VMID goes back, and a
- * parcel is handed to the quarantined VM that its pages belong to.
+ * The caller of this request gave up; what RM did for it must not be lost: a VMID goes back, and
+ * what became of memory is told to the VM that it belongs to.
  */
 static void gh_rm_late_work(struct work_struct *work)
 {
 	struct gh_rm_call *call = container_of(work, struct gh_rm_call, work);
 
 	dev_warn(call->rm->dev, "message %#x: the answer came late\n", call->id);
-	if (call->id == GH_RM_VM_ALLOCATE)
+	if (call->vmid)
+		gh_vm_late_reply(call->rm, call->vmid, call->seq,
+				 call->granted ? &call->value : NULL);
+	else if (call->id == GH_RM_VM_ALLOCATE && call->granted)
 		gh_rm_vm_request(call->rm, GH_RM_VM_DEALLOCATE, (u16)call->value);
-	else if (call->id == GH_RM_MEM_LEND || call->id == GH_RM_MEM_SHARE)
-		gh_vm_late_parcel(call->rm, call->vmid, call->seq, call->value);
 	kfree(call);
 }
 
@@ -112,11 +114,13 @@ static void gh_rm_late_reply(struct gh_rm *rm)
 	spin_unlock(&rm->lock);
 	if (!found)
 		return;
-	if (rx->size < sizeof(words) || words[0] != cpu_to_le32(GH_RM_OK)) {
+	/* A reply that is cut short leaves things as they are: not known. */
+	if (rx->size < sizeof(words[0])) {
 		kfree(call);
 		return;
 	}
-	call->value = le32_to_cpu(words[1]);
+	call->granted = words[0] == cpu_to_le32(GH_RM_OK);
+	call->value = rx->size < sizeof(words) ? GH_PARCEL_NONE : le32_to_cpu(words[1]);
 	INIT_WORK(&call->work, gh_rm_late_work);
 	queue_work(rm->wq, &call->work);
 }
@@ -305,19 +309,25 @@ int gh_rm_call(struct gh_rm *rm, struct gh_rm_request *request, void **reply, si
 	init_completion(&call->done);
 
 	guard(mutex)(&rm->call_lock);
-	request->outcome = GH_RM_UNKNOWN;
 	call->seq = request->seq = rm->seq++;
-	spin_lock(&rm->lock);
-	rm->call = call;
-	spin_unlock(&rm->lock);
+	scoped_guard(spinlock, &rm->lock)
+		rm->call = call;
 	ret = gh_rm_send(rm, call, request->data, request->size);
-	if (!ret)
-		ret = gh_rm_wait(rm, call);
+	if (ret) {
+		/* RM forgets a message whose last fragment did not come. */
+		scoped_guard(spinlock, &rm->lock)
+			rm->call = NULL;
+		dev_err_ratelimited(rm->dev, "message %#x: not sent (%d)\n", request->id, ret);
+		goto free;
+	}
+	request->outcome = GH_RM_UNKNOWN;
+	ret = gh_rm_wait(rm, call);
 	if (!gh_rm_finish(rm, call)) {
 		dev_err_ratelimited(rm->dev, "message %#x: no answer (%d)\n", request->id, ret);
 		return ret;
 	}
 	ret = gh_rm_check_reply(request, call, reply, reply_size);
+free:
 	kfree(call->reply);
 	kfree(call);
 	return ret;

@@ -64,7 +64,7 @@ struct gh_rm_request {
 	u32 id;
 	const void *data;
 	size_t size; /* at most GH_RM_REQUEST_MAX */
-	u16 vmid;    /* of LEND and SHARE: whom a late reply is for */
+	u16 vmid;    /* of LEND, SHARE, RECLAIM: for a late reply */
 	u16 seq;     /* this and the next are set by gh_rm_call */
 	enum gh_rm_outcome outcome;
 };
@@ -118,6 +118,6 @@ int gh_rm_vm_get_resources(struct gh_rm *rm, u16 vmid, struct gh_rm_hyp_resource
  * nobody knows whose the memory is.
  */
 int gh_rm_mem_give(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel);
-int gh_rm_mem_reclaim(struct gh_rm *rm, struct gh_parcel *parcel);
+int gh_rm_mem_reclaim(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel);
 
 #endif

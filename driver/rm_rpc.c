@@ -198,6 +198,13 @@ static int gh_rm_mem_append(struct gh_rm *rm, const struct gh_parcel *parcel, vo
 	return 0;
 }
 
+/* Without an answer nobody knows whose the memory is, until the answer comes. */
+static void gh_parcel_lose(struct gh_parcel *parcel, const struct gh_rm_request *request)
+{
+	parcel->lost = request->outcome != GH_RM_REFUSED;
+	parcel->lost_seq = request->seq;
+}
+
 int gh_rm_mem_give(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 {
 	struct gh_rm_mem_share message = { .mem_type = GH_RM_MEM_NORMAL,
@@ -234,19 +241,25 @@ int gh_rm_mem_give(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 	request.data = buffer;
 	request.size = end - buffer;
 	ret = gh_rm_word(rm, &request, &parcel->handle);
-	if (ret && request.outcome != GH_RM_REFUSED) {
-		parcel->lost = true;
-		parcel->lost_seq = request.seq;
-	}
+	if (ret)
+		gh_parcel_lose(parcel, &request);
 	return ret ?: gh_rm_mem_append(rm, parcel, buffer);
 }
 
-int gh_rm_mem_reclaim(struct gh_rm *rm, struct gh_parcel *parcel)
+int gh_rm_mem_reclaim(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 {
 	struct gh_rm_mem_handle message = { .handle = cpu_to_le32(parcel->handle) };
-	int ret = gh_rm_plain(rm, GH_RM_MEM_RECLAIM, &message, sizeof(message));
+	struct gh_rm_request request = {
+		.id = GH_RM_MEM_RECLAIM,
+		.data = &message,
+		.size = sizeof(message),
+		.vmid = vmid,
+	};
+	int ret = gh_rm_call(rm, &request, NULL, NULL);
 
 	if (!ret)
 		parcel->handle = GH_PARCEL_NONE;
+	else
+		gh_parcel_lose(parcel, &request);
 	return ret;
 }

@@ -90,10 +90,10 @@ void gh_vm_read_exit(struct gh_vm *vm, u32 *status, struct gh_vm_exit_info *info
 /* From the receive thread. */
 void gh_vm_notification(struct gh_rm *rm, u32 id, const void *data, size_t size);
 /*
- * The reply to a LEND or SHARE that had been given up: the region has a handle after all. May
- * sleep.
+ * The reply to a LEND, SHARE or RECLAIM that had been given up: NULL if RM refused, else the word
+ * that it granted. May sleep.
  */
-void gh_vm_late_parcel(struct gh_rm *rm, u16 vmid, u16 seq, u32 handle);
+void gh_vm_late_reply(struct gh_rm *rm, u16 vmid, u16 seq, const u32 *granted);
 unsigned int gh_vm_quarantine_count(void);
 
 /* mem.c: regions. All with vm->lock held. */

@@ -321,10 +321,10 @@ static int gh_vm_take_memory_back(struct gh_vm *vm)
 
 	list_for_each_entry_safe(region, next, &vm->regions, node) {
 		ret = 0;
-		if (region->parcel.handle != GH_PARCEL_NONE)
-			ret = gh_rm_mem_reclaim(vm->rm, &region->parcel);
-		else if (region->parcel.lost)
+		if (region->parcel.lost)
 			ret = -ETIMEDOUT;
+		else if (region->parcel.handle != GH_PARCEL_NONE)
+			ret = gh_rm_mem_reclaim(vm->rm, vm->vmid, &region->parcel);
 		if (ret)
 			result = ret;
 		else
@@ -413,7 +413,19 @@ static bool gh_vm_quarantine(struct gh_vm *vm, const char *step, int error)
 	return false;
 }
 
-void gh_vm_late_parcel(struct gh_rm *rm, u16 vmid, u16 seq, u32 handle)
+/* Now it is known whether RM has the memory: a handle means yes. */
+static void gh_parcel_found(struct gh_parcel *parcel, const u32 *granted)
+{
+	parcel->lost = false;
+	if (!granted)
+		return;
+	if (parcel->handle == GH_PARCEL_NONE)
+		parcel->handle = *granted;
+	else
+		parcel->handle = GH_PARCEL_NONE;
+}
+
+void gh_vm_late_reply(struct gh_rm *rm, u16 vmid, u16 seq, const u32 *granted)
 {
 	struct gh_region *region;
 	struct gh_vm *vm;
@@ -429,8 +441,7 @@ void gh_vm_late_parcel(struct gh_rm *rm, u16 vmid, u16 seq, u32 handle)
 	list_for_each_entry(region, &vm->regions, node) {
 		if (!region->parcel.lost || region->parcel.lost_seq != seq)
 			continue;
-		region->parcel.lost = false;
-		region->parcel.handle = handle;
+		gh_parcel_found(&region->parcel, granted);
 		scoped_guard(spinlock, &vm->state_lock)
 			gh_vm_retry(vm);
 		break;

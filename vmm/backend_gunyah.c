@@ -240,6 +240,11 @@ static int gunyah_start(struct backend *b, struct error *err)
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM,
 					 "start VM (the limit of locked memory is %llu bytes)",
 					 (unsigned long long)limit.rlim_cur);
+	/* How the driver passes NORESOURCE on, whose own text would mislead. */
+	if (errno == ENODEV)
+		return error_raise(err, ERROR_RESOURCE_EXHAUSTED,
+				   "start VM: the resource manager has no resources for it%s",
+				   b->config.lend ? "" : ", or does not accept shared memory");
 	return failed(err, "start VM");
 }
 

@@ -320,13 +320,12 @@ class Agent:
             args += ["-H", "Content-Type: application/json", "--data-binary", f"@{path}"]
         return self.curl(method, target, *args, unix=unix)
 
-    def connect(self):
-        s = socket.create_connection(("127.0.0.1", self.rest_port), 60)
-        return s
+    def connect(self, timeout=60):
+        return socket.create_connection(("127.0.0.1", self.rest_port), timeout)
 
-    def raw(self, data, shut=False):
-        """Bytes to the TCP port; everything that comes back until it closes."""
-        with self.connect() as s:
+    def raw(self, data, shut=False, timeout=60):
+        """Bytes to the TCP port; everything that comes back until it closes or nothing comes for `timeout` seconds."""
+        with self.connect(timeout) as s:
             try:
                 s.sendall(data)
                 if shut:

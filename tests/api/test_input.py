@@ -233,7 +233,7 @@ def test_not_http(agent):
                  b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
                  b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}",
                  b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):
-        out = agent.raw(data, shut=True)
+        out = agent.raw(data, shut=True, timeout=3)
         assert not out.startswith(b"HTTP/1.1 5") or b" 505 " in out[:20], (data, out)
     assert agent.rest("GET", "/livez").status == 200
 

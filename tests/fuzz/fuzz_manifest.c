@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	must(status->kernel && status->n_disks <= MANIFEST_DISKS_MAX);
 	for (size_t i = 0, n = image_parts(status, parts); i < n; i++) {
-		must(sha256_valid(parts[i].file->sha256) && parts[i].file->url[0] && parts[i].file->size);
+		must(sha256_valid(parts[i].file->sha256) && parts[i].file->url[0] &&
+		     parts[i].file->size);
 		total += parts[i].file->size;
 	}
 	must(total == status->size_bytes && total <= SIZE_LIMIT);

@@ -92,11 +92,13 @@ static struct MHD_Response *make_response(struct help_page *page, unsigned int *
 	}
 	if (page->stalls)
 		return MHD_create_response_from_callback(page->size, 4096, stall, page, NULL);
-	return MHD_create_response_from_buffer(page->size, (void *)(uintptr_t)page->body, MHD_RESPMEM_MUST_COPY);
+	return MHD_create_response_from_buffer(page->size, (void *)(uintptr_t)page->body,
+					       MHD_RESPMEM_MUST_COPY);
 }
 
-static enum MHD_Result serve(void *data, struct MHD_Connection *connection, const char *url, const char *method,
-			     const char *version, const char *upload, size_t *upload_size, void **state)
+static enum MHD_Result serve(void *data, struct MHD_Connection *connection, const char *url,
+			     const char *method, const char *version, const char *upload,
+			     size_t *upload_size, void **state)
 {
 	struct help_web *web = data;
 	struct MHD_Response *response = NULL;
@@ -123,12 +125,15 @@ static enum MHD_Result serve(void *data, struct MHD_Connection *connection, cons
 struct help_web *help_web_start(void)
 {
 	struct help_web *web = calloc(1, sizeof(*web));
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	assert_non_null(web);
 	pthread_mutex_init(&web->lock, NULL);
-	web->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL,
-				       serve, web, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&addr, MHD_OPTION_END);
+	web->daemon =
+		MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0,
+				 NULL, NULL, serve, web, MHD_OPTION_SOCK_ADDR,
+				 (struct sockaddr *)&addr, MHD_OPTION_END);
 	assert_non_null(web->daemon);
 	web->port = MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
 	return web;
@@ -174,8 +179,9 @@ static size_t cpio_entry(uint8_t *out, const char *name, unsigned int mode)
 	char header[111];
 	size_t n = strlen(name) + 1, size = (110 + n + 3) / 4 * 4;
 
-	snprintf(header, sizeof(header), "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1u, mode, 0u,
-		 0u, 1u, 0u, 0u, 0u, 0u, 0u, 0u, (unsigned int)n, 0u);
+	snprintf(header, sizeof(header),
+		 "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1u, mode, 0u, 0u, 1u,
+		 0u, 0u, 0u, 0u, 0u, 0u, (unsigned int)n, 0u);
 	memset(out, 0, size);
 	memcpy(out, header, 110);
 	memcpy(out + 110, name, n);
@@ -199,17 +205,21 @@ void help_web_image(struct help_web *web)
 	help_sha256(i, initrd, n);
 	help_sha256(d, disk, sizeof(disk));
 	free(web->manifest);
-	assert_true(asprintf(&web->manifest,
-			     "{\"name\":\"tiny\",\"version\":\"1\","
-			     "\"kernel\":{\"url\":\"Image\",\"sha256\":\"%s\",\"size\":%zu},"
-			     "\"initrd\":{\"url\":\"/initrd\",\"sha256\":\"%s\",\"size\":%zu},"
-			     "\"disks\":[{\"name\":\"root\",\"url\":\"disk\",\"sha256\":\"%s\",\"size\":%zu}],"
-			     "\"cmdline\":\"console=ttyS0\"}",
-			     k, sizeof(kernel), i, n, d, sizeof(disk)) > 0);
-	help_web_add(web, (struct help_page){ .path = "/Image", .body = kernel, .size = sizeof(kernel) });
+	assert_true(
+		asprintf(&web->manifest,
+			 "{\"name\":\"tiny\",\"version\":\"1\","
+			 "\"kernel\":{\"url\":\"Image\",\"sha256\":\"%s\",\"size\":%zu},"
+			 "\"initrd\":{\"url\":\"/initrd\",\"sha256\":\"%s\",\"size\":%zu},"
+			 "\"disks\":[{\"name\":\"root\",\"url\":\"disk\",\"sha256\":\"%s\",\"size\":%zu}],"
+			 "\"cmdline\":\"console=ttyS0\"}",
+			 k, sizeof(kernel), i, n, d, sizeof(disk)) > 0);
+	help_web_add(web, (struct help_page){
+				  .path = "/Image", .body = kernel, .size = sizeof(kernel) });
 	help_web_add(web, (struct help_page){ .path = "/initrd", .body = initrd, .size = n });
-	help_web_add(web, (struct help_page){ .path = "/disk", .body = disk, .size = sizeof(disk) });
-	help_web_add(web, (struct help_page){ .path = "/manifest.json", .body = web->manifest,
+	help_web_add(web,
+		     (struct help_page){ .path = "/disk", .body = disk, .size = sizeof(disk) });
+	help_web_add(web, (struct help_page){ .path = "/manifest.json",
+					      .body = web->manifest,
 					      .size = strlen(web->manifest) });
 }
 
@@ -218,8 +228,13 @@ void help_web_image(struct help_web *web)
 struct config *help_config(const char *dir)
 {
 	char state[512];
-	char *argv[] = { (char *)"croftd", (char *)"--backend=fake", (char *)"--listen-unix=/run/unused", state,
-			 (char *)"--config=/dev/null", (char *)"--fetch-timeout=1", NULL };
+	char *argv[] = { (char *)"croftd",
+			 (char *)"--backend=fake",
+			 (char *)"--listen-unix=/run/unused",
+			 state,
+			 (char *)"--config=/dev/null",
+			 (char *)"--fetch-timeout=1",
+			 NULL };
 	enum config_action action;
 	struct config *config;
 	struct error error;
@@ -246,7 +261,8 @@ static void on_done(struct call *call)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static struct call *post(struct service *service, const char *method, void *request, uint64_t revision)
+static struct call *post(struct service *service, const char *method, void *request,
+			 uint64_t revision)
 {
 	struct call *call = calloc(1, sizeof(*call));
 	struct waiter *w = calloc(1, sizeof(*w));
@@ -300,7 +316,8 @@ struct call *help_call(struct service *service, const char *method, void *reques
 	return help_call_match(service, method, request, 0);
 }
 
-struct call *help_call_match(struct service *service, const char *method, void *request, uint64_t revision)
+struct call *help_call_match(struct service *service, const char *method, void *request,
+			     uint64_t revision)
 {
 	struct call *call = post(service, method, request, revision);
 

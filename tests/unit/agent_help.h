@@ -16,16 +16,17 @@ void help_rmdir(char *dir);
 
 /* Files of a web server on a free port of 127.0.0.1. */
 struct help_page {
-	const char *path;	/* "/a" */
+	const char *path; /* "/a" */
 	const void *body;
 	size_t size;
-	const char *location;	/* a redirect, when not NULL */
-	bool stalls;		/* half of the body comes, and then nothing */
+	const char *location; /* a redirect, when not NULL */
+	bool stalls;	      /* half of the body comes, and then nothing */
 };
 struct help_web;
 struct help_web *help_web_start(void);
 void help_web_stop(struct help_web *web);
-void help_web_add(struct help_web *web, struct help_page page);	/* replaces one of the same path; keeps pointers */
+void help_web_add(struct help_web *web,
+		  struct help_page page); /* replaces one of the same path; keeps pointers */
 /* The URL of a path; a static buffer, good until the next call. */
 const char *help_web_url(struct help_web *web, const char *path);
 
@@ -37,7 +38,8 @@ struct config *help_config(const char *dir);
 /* Posts a call and waits for its answer; the caller frees it with call_free(). Takes the request. */
 struct call *help_call(struct service *service, const char *method, void *request);
 /* The same with If-Match. */
-struct call *help_call_match(struct service *service, const char *method, void *request, uint64_t revision);
+struct call *help_call_match(struct service *service, const char *method, void *request,
+			     uint64_t revision);
 /* The same without waiting. help_wait() waits for it. */
 struct call *help_post(struct service *service, const char *method, void *request);
 void help_wait(struct call *call);

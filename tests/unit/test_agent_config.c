@@ -141,7 +141,8 @@ static void test_insecure(void **state)
 	struct config *c = NULL;
 
 	(void)state;
-	assert_int_equal(load(&c, "[listen]\ntcp = 0.0.0.0:80\ninsecure_tcp = true\n", NULL, NULL), 0);
+	assert_int_equal(load(&c, "[listen]\ntcp = 0.0.0.0:80\ninsecure_tcp = true\n", NULL, NULL),
+			 0);
 	assert_string_equal(c->listen_tcp.text, "0.0.0.0:80");
 	config_free(c);
 }
@@ -217,14 +218,10 @@ static void test_shipped_comments(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_file_and_option),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_insecure),
-		cmocka_unit_test(test_missing_file),
-		cmocka_unit_test(test_actions),
-		cmocka_unit_test(test_shipped_file),
-		cmocka_unit_test(test_shipped_comments),
+		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_file_and_option),
+		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_insecure),
+		cmocka_unit_test(test_missing_file), cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_shipped_file), cmocka_unit_test(test_shipped_comments),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

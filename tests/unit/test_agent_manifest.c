@@ -44,7 +44,8 @@ static void test_whole(void **state)
 
 	(void)state;
 	assert_int_equal(parse(&s,
-			       HEAD KERNEL ",\"initrd\":" FILE_OF ",\"cmdline\":\"quiet\",\"disks\":["
+			       HEAD KERNEL ",\"initrd\":" FILE_OF
+					   ",\"cmdline\":\"quiet\",\"disks\":["
 					   "{\"name\":\"root\"," FILE_KEYS "},"
 					   "{\"name\":\"data\",\"read_only\":true," FILE_KEYS "}]}",
 			       NULL),
@@ -72,19 +73,23 @@ static void test_bad(void **state)
 		{ "{\"name\":\"n\"}", "/version: missing" },
 		{ "{\"name\":1,\"version\":\"1\"," KERNEL "}", "/name: not a string" },
 		{ "{\"name\":\"n\",\"version\":\"\"," KERNEL "}", "/version: empty" },
-		{ "{\"name\":\"n\",\"version\":\"\\n\"," KERNEL "}", "/version: has other than printable" },
-		{ "{\"name\":\"n\",\"name\":\"n\",\"version\":\"1\"," KERNEL "}", "duplicate object key" },
+		{ "{\"name\":\"n\",\"version\":\"\\n\"," KERNEL "}",
+		  "/version: has other than printable" },
+		{ "{\"name\":\"n\",\"name\":\"n\",\"version\":\"1\"," KERNEL "}",
+		  "duplicate object key" },
 		{ HEAD KERNEL ",\"cpu\":1}", "/cpu: unknown key" },
 		{ HEAD "\"cmdline\":\"\"}", "/kernel: missing" },
 		{ HEAD "\"kernel\":\"x\"}", "/kernel: not an object" },
 		{ HEAD "\"kernel\":{\"sha256\":\"" SHA "\",\"size\":1}}", "/kernel/url: missing" },
-		{ HEAD "\"kernel\":{\"url\":\"\",\"sha256\":\"" SHA "\",\"size\":1}}", "/kernel/url: empty" },
+		{ HEAD "\"kernel\":{\"url\":\"\",\"sha256\":\"" SHA "\",\"size\":1}}",
+		  "/kernel/url: empty" },
 		{ HEAD "\"kernel\":{\"url\":\"x\",\"size\":1}}", "/kernel/sha256: missing" },
 		{ HEAD "\"kernel\":{\"url\":\"x\",\"sha256\":\"ABC\",\"size\":1}}",
 		  "/kernel/sha256: not 64 lower-case" },
 		{ HEAD "\"kernel\":{\"url\":\"x\",\"sha256\":\"" SHA "0\",\"size\":1}}",
 		  "/kernel/sha256: longer than 64 bytes" },
-		{ HEAD "\"kernel\":{\"url\":\"x\",\"sha256\":\"" SHA "\"}}", "/kernel/size: missing" },
+		{ HEAD "\"kernel\":{\"url\":\"x\",\"sha256\":\"" SHA "\"}}",
+		  "/kernel/size: missing" },
 		{ HEAD "\"kernel\":{\"url\":\"x\",\"sha256\":\"" SHA "\",\"size\":\"1\"}}",
 		  "/kernel/size: not an integer" },
 		{ HEAD "\"kernel\":{\"url\":\"x\",\"sha256\":\"" SHA "\",\"size\":1.0}}",
@@ -97,8 +102,10 @@ static void test_bad(void **state)
 		{ HEAD KERNEL ",\"initrd\":null}", "/initrd: not an object" },
 		{ HEAD KERNEL ",\"disks\":{}}", "/disks: not an array" },
 		{ HEAD KERNEL ",\"disks\":[" FILE_OF "]}", "/disks/0/name: missing" },
-		{ HEAD KERNEL ",\"disks\":[{\"name\":\"A\"," FILE_KEYS "}]}", "/disks/0/name: not 1 to 63" },
-		{ HEAD KERNEL ",\"disks\":[{\"name\":\"a\"," FILE_KEYS "},{\"name\":\"a\"," FILE_KEYS "}]}",
+		{ HEAD KERNEL ",\"disks\":[{\"name\":\"A\"," FILE_KEYS "}]}",
+		  "/disks/0/name: not 1 to 63" },
+		{ HEAD KERNEL ",\"disks\":[{\"name\":\"a\"," FILE_KEYS
+			      "},{\"name\":\"a\"," FILE_KEYS "}]}",
 		  "/disks/1/name: there twice" },
 		{ HEAD KERNEL ",\"disks\":[{\"name\":\"a\",\"read_only\":0," FILE_KEYS "}]}",
 		  "/disks/0/read_only: not true or false" },

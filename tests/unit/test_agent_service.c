@@ -1,238 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The service through its calls, with the fake backend and a web server: VMs' states, images, operations, restarts.
+// The service through its calls, with the fake backend: VMs' states, consoles, lists, restarts.
 
-#include "tests/unit/agent_help.h"
+#include "tests/unit/agent_world.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
 #include <sys/stat.h>
-
-#include <cmocka.h>
-
-#include "agent/message.h"
-#include "croft/v1/image.pb-c.h"
-#include "croft/v1/node.pb-c.h"
-#include "croft/v1/operation.pb-c.h"
-#include "croft/v1/vm.pb-c.h"
-
-#define MIB (1ull << 20)
-#define STATE(name) CROFT__V1__VM_STATUS__STATE__##name
-#define REASON(name) CROFT__V1__VM_STATUS__EXIT_REASON__##name
-#define OPERATION(name) CROFT__V1__OPERATION__STATE__##name
-
-static char *dir;
-static struct help_web *web;
-static struct config *config;
-static struct service *service;
-
-static void start_service(void)
-{
-	struct error e;
-
-	if (service_new(&service, config, &e) < 0)
-		fail_msg("%s", e.message);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	dir = help_mkdir();
-	web = help_web_start();
-	help_web_image(web);
-	config = help_config(dir);
-	start_service();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	service = service_free(service);
-	config = config_free(config);
-	help_web_stop(web);
-	help_rmdir(dir);
-	return 0;
-}
-
-/* --- Verbs --- */
-
-static void *request_named(const ProtobufCMessageDescriptor *type, const char *name)
-{
-	void *request = message_new(type);
-
-	assert_non_null(request);
-	/* `name` is the first field of all of these requests. */
-	message_set_string(&((Croft__V1__GetVmRequest *)request)->name, name);
-	return request;
-}
-
-#define NAMED(type, name) request_named(&croft__v1__##type##__descriptor, name)
-
-static void expect(struct call *call, enum error_code code)
-{
-	if (call->error.code != code)
-		fail_msg("%s: %s %s", call->method->name, error_code_name(call->error.code), call->error.message);
-	assert_int_equal(call->reply == NULL, code != ERROR_NONE);
-	call_free(call);
-}
-
-/* Waits for the operation that the call has answered; its last state. */
-static Croft__V1__Operation *finish(struct call *call)
-{
-	Croft__V1__WaitOperationRequest *request;
-	Croft__V1__Operation *op;
-
-	if (!call->reply)
-		fail_msg("%s: %s", call->method->name, call->error.message);
-	request = NAMED(wait_operation_request, ((Croft__V1__Operation *)(void *)call->reply)->name);
-	call_free(call);
-	call = help_call(service, "croft.v1.Operations/WaitOperation", request);
-	assert_non_null(call->reply);
-	op = (void *)TAKE_PTR(call->reply);
-	call_free(call);
-	return op;
-}
-
-static void finish_as(struct call *call, Croft__V1__Operation__State state, const char *code)
-{
-	Croft__V1__Operation *op = finish(call);
-
-	if (op->state != state)
-		fail_msg("%s %s: %s", op->verb, op->target, op->error ? op->error->detail : "");
-	assert_int_equal(op->error == NULL, code == NULL);
-	if (code)
-		assert_string_equal(op->error->code, code);
-	croft__v1__operation__free_unpacked(op, NULL);
-}
-
-static struct call *pull(const char *name, const char *url)
-{
-	Croft__V1__PullImageRequest *request = message_new(&croft__v1__pull_image_request__descriptor);
-
-	request->image = message_new(&croft__v1__image__descriptor);
-	request->image->spec = message_new(&croft__v1__image_spec__descriptor);
-	message_set_string(&request->image->name, name);
-	message_set_string(&request->image->spec->manifest_url, url);
-	return help_call(service, "croft.v1.Images/PullImage", request);
-}
-
-static void pull_tiny(void)
-{
-	finish_as(pull("tiny", help_web_url(web, "/manifest.json")), OPERATION(SUCCEEDED), NULL);
-}
-
-static struct call *create(const char *name, const char *append)
-{
-	Croft__V1__CreateVmRequest *request = message_new(&croft__v1__create_vm_request__descriptor);
-	Croft__V1__DiskSpec *disk = message_new(&croft__v1__disk_spec__descriptor);
-
-	request->vm = message_new(&croft__v1__vm__descriptor);
-	request->vm->spec = message_new(&croft__v1__vm_spec__descriptor);
-	message_set_string(&request->vm->name, name);
-	message_set_string(&request->vm->uid, "the client's own, which is not taken");
-	message_set_string(&request->vm->spec->image, "tiny");
-	message_set_string(&request->vm->spec->cmdline_append, append);
-	request->vm->spec->vcpus = 1;
-	request->vm->spec->memory_bytes = 64 * MIB;
-	message_set_string(&disk->name, "root");
-	message_set_string(&disk->image_disk, "root");
-	assert_int_equal(message_append(&request->vm->spec->disks, &request->vm->spec->n_disks, disk), 0);
-	return help_call(service, "croft.v1.Vms/CreateVm", request);
-}
-
-static struct call *start(const char *name)
-{
-	return help_call(service, "croft.v1.Vms/StartVm", NAMED(start_vm_request, name));
-}
-
-static struct call *stop(const char *name, bool force)
-{
-	Croft__V1__StopVmRequest *request = NAMED(stop_vm_request, name);
-
-	request->force = force;
-	return help_call(service, "croft.v1.Vms/StopVm", request);
-}
-
-static struct call *delete(const char *name)
-{
-	return help_call(service, "croft.v1.Vms/DeleteVm", NAMED(delete_vm_request, name));
-}
-
-static Croft__V1__Vm *get(const char *name)
-{
-	struct call *call = help_call(service, "croft.v1.Vms/GetVm", NAMED(get_vm_request, name));
-	Croft__V1__Vm *vm = (void *)TAKE_PTR(call->reply);
-
-	if (!vm)
-		fail_msg("%s", call->error.message);
-	call_free(call);
-	return vm;
-}
-
-static void check_state(const char *name, Croft__V1__VmStatus__State state, Croft__V1__VmStatus__ExitReason reason)
-{
-	Croft__V1__Vm *vm = get(name);
-
-	assert_int_equal(vm->status->state, state);
-	assert_int_equal(vm->status->exit_reason, reason);
-	croft__v1__vm__free_unpacked(vm, NULL);
-}
-
-static void wait_state(const char *name, Croft__V1__VmStatus__State state)
-{
-	for (;;) {
-		Croft__V1__Vm *vm = get(name);
-		bool there = vm->status->state == state;
-
-		croft__v1__vm__free_unpacked(vm, NULL);
-		if (there)
-			return;
-		usleep(5000);
-	}
-}
-
-/* The console's text from an offset on, waiting for its first byte; the caller frees it. */
-static Croft__V1__ReadConsoleResponse *read_console(const char *name, uint64_t offset, int64_t seconds)
-{
-	Croft__V1__ReadConsoleRequest *request = NAMED(read_console_request, name);
-	Croft__V1__ReadConsoleResponse *reply;
-	struct call *call;
-
-	request->offset = offset;
-	request->wait = message_new(&google__protobuf__duration__descriptor);
-	request->wait->seconds = seconds;
-	call = help_call(service, "croft.v1.Vms/ReadConsole", request);
-	reply = (void *)TAKE_PTR(call->reply);
-	assert_non_null(reply);
-	call_free(call);
-	return reply;
-}
-
-static size_t count_files(const char *below)
-{
-	char path[300];
-	struct dirent *e;
-	size_t n = 0;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "%s/state/%s", dir, below);
-	d = opendir(path);
-	assert_non_null(d);
-	while ((e = readdir(d)))
-		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-	closedir(d);
-	return n;
-}
-
-/* Deleted files go on a thread. */
-static void wait_files(const char *below, size_t n)
-{
-	while (count_files(below) != n)
-		usleep(5000);
-}
 
 /* --- VMs --- */
 
@@ -249,7 +21,7 @@ static void test_life(void **state)
 	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);
 	check_state("web1", STATE(RUNNING), REASON(EXIT_REASON_UNSPECIFIED));
 	expect(start("web1"), ERROR_CONFLICT);
-	expect(delete("web1"), ERROR_CONFLICT);
+	expect(delete ("web1"), ERROR_CONFLICT);
 	expect(stop("web1", false), ERROR_UNSUPPORTED);
 	finish_as(stop("web1", true), OPERATION(SUCCEEDED), NULL);
 	check_state("web1", STATE(STOPPED), REASON(force_stopped));
@@ -263,8 +35,8 @@ static void test_life(void **state)
 	croft__v1__vm__free_unpacked(vm, NULL);
 	finish_as(stop("web1", true), OPERATION(SUCCEEDED), NULL);
 	assert_int_equal(count_files("vms"), 1);
-	expect(delete("web1"), ERROR_NONE);
-	expect(delete("web1"), ERROR_NOT_FOUND);
+	expect(delete ("web1"), ERROR_NONE);
+	expect(delete ("web1"), ERROR_NOT_FOUND);
 	wait_files("vms", 0);
 }
 
@@ -291,7 +63,7 @@ static void test_ends(void **state)
 		finish_as(start(ends[i].test), OPERATION(SUCCEEDED), NULL);
 		wait_state(ends[i].test, ends[i].state);
 		check_state(ends[i].test, ends[i].state, ends[i].reason);
-		expect(delete(ends[i].test), ERROR_NONE);
+		expect(delete (ends[i].test), ERROR_NONE);
 	}
 }
 
@@ -330,21 +102,27 @@ static void test_revisions(void **state)
 	revision = vm->revision;
 	croft__v1__vm__free_unpacked(vm, NULL);
 	assert_true(revision > 0);
-	expect(help_call_match(service, "croft.v1.Vms/StartVm", NAMED(start_vm_request, "web1"), revision + 1),
+	expect(help_call_match(service, "croft.v1.Vms/StartVm", NAMED(start_vm_request, "web1"),
+			       revision + 1),
 	       ERROR_PRECONDITION);
-	finish_as(help_call_match(service, "croft.v1.Vms/StartVm", NAMED(start_vm_request, "web1"), revision),
+	finish_as(help_call_match(service, "croft.v1.Vms/StartVm", NAMED(start_vm_request, "web1"),
+				  revision),
 		  OPERATION(SUCCEEDED), NULL);
-	expect(help_call_match(service, "croft.v1.Vms/StopVm", NAMED(stop_vm_request, "web1"), revision),
+	expect(help_call_match(service, "croft.v1.Vms/StopVm", NAMED(stop_vm_request, "web1"),
+			       revision),
 	       ERROR_PRECONDITION);
 	finish_as(stop("web1", true), OPERATION(SUCCEEDED), NULL);
-	expect(help_call_match(service, "croft.v1.Vms/DeleteVm", NAMED(delete_vm_request, "web1"), revision),
+	expect(help_call_match(service, "croft.v1.Vms/DeleteVm", NAMED(delete_vm_request, "web1"),
+			       revision),
 	       ERROR_PRECONDITION);
 	vm = get("web1");
 	revision = vm->revision;
 	croft__v1__vm__free_unpacked(vm, NULL);
-	expect(help_call_match(service, "croft.v1.Vms/DeleteVm", NAMED(delete_vm_request, "web1"), revision),
+	expect(help_call_match(service, "croft.v1.Vms/DeleteVm", NAMED(delete_vm_request, "web1"),
+			       revision),
 	       ERROR_NONE);
-	expect(help_call_match(service, "croft.v1.Images/DeleteImage", NAMED(delete_image_request, "tiny"), 1000),
+	expect(help_call_match(service, "croft.v1.Images/DeleteImage",
+			       NAMED(delete_image_request, "tiny"), 1000),
 	       ERROR_PRECONDITION);
 }
 
@@ -358,7 +136,8 @@ static void test_no_image(void **state)
 	expect(call, ERROR_INVALID_ARGUMENT);
 	expect(start("nobody"), ERROR_NOT_FOUND);
 	expect(stop("nobody", true), ERROR_NOT_FOUND);
-	expect(help_call(service, "croft.v1.Vms/CreateVm", message_new(&croft__v1__create_vm_request__descriptor)),
+	expect(help_call(service, "croft.v1.Vms/CreateVm",
+			 message_new(&croft__v1__create_vm_request__descriptor)),
 	       ERROR_INVALID_ARGUMENT);
 	expect(help_call(service, "croft.v1.Images/PullImage",
 			 message_new(&croft__v1__pull_image_request__descriptor)),
@@ -375,25 +154,30 @@ static void test_load_failed(void **state)
 
 	(void)state;
 	help_sha256(sha, noise, sizeof(noise));
-	snprintf(manifest, sizeof(manifest),
-		 "{\"name\":\"n\",\"version\":\"1\",\"kernel\":{\"url\":\"noise\",\"sha256\":\"%s\",\"size\":4096},"
-		 "\"disks\":[{\"name\":\"root\",\"url\":\"noise\",\"sha256\":\"%s\",\"size\":4096}]}",
-		 sha, sha);
-	help_web_add(web, (struct help_page){ .path = "/noise", .body = noise, .size = sizeof(noise) });
-	help_web_add(web, (struct help_page){ .path = "/bad.json", .body = manifest, .size = strlen(manifest) });
+	snprintf(
+		manifest, sizeof(manifest),
+		"{\"name\":\"n\",\"version\":\"1\",\"kernel\":{\"url\":\"noise\",\"sha256\":\"%s\",\"size\":4096},"
+		"\"disks\":[{\"name\":\"root\",\"url\":\"noise\",\"sha256\":\"%s\",\"size\":4096}]}",
+		sha, sha);
+	help_web_add(web,
+		     (struct help_page){ .path = "/noise", .body = noise, .size = sizeof(noise) });
+	help_web_add(web, (struct help_page){ .path = "/bad.json",
+					      .body = manifest,
+					      .size = strlen(manifest) });
 	call = pull("tiny", help_web_url(web, "/bad.json"));
 	finish_as(call, OPERATION(SUCCEEDED), NULL);
 	expect(create("web1", ""), ERROR_NONE);
 	finish_as(start("web1"), OPERATION(FAILED), "DATA_LOSS");
 	check_state("web1", STATE(FAILED), REASON(load_failed));
 	finish_as(start("web1"), OPERATION(FAILED), "DATA_LOSS");
-	expect(delete("web1"), ERROR_NONE);
+	expect(delete ("web1"), ERROR_NONE);
 }
 
 /* The kernel's file becomes a pipe that nobody writes: whoever opens it hangs. */
 static void block_kernel(char *path, size_t size)
 {
-	struct call *call = help_call(service, "croft.v1.Images/GetImage", NAMED(get_image_request, "tiny"));
+	struct call *call =
+		help_call(service, "croft.v1.Images/GetImage", NAMED(get_image_request, "tiny"));
 
 	assert_non_null(call->reply);
 	snprintf(path, size, "%s/state/blobs/%s", dir,
@@ -403,17 +187,19 @@ static void block_kernel(char *path, size_t size)
 	assert_int_equal(mkfifo(path, 0600), 0);
 }
 
-static void unblock_kernel(const char *path)
+/* As long as this is open, nobody hangs. */
+static int unblock_kernel(const char *path)
 {
-	int fd = open(path, O_WRONLY);
+	int fd = open(path, O_RDWR);
 
 	assert_true(fd >= 0);
-	close(fd);
+	return fd;
 }
 
 static void test_start_timeout(void **state)
 {
 	char path[400];
+	int fd;
 
 	(void)state;
 	config->start_timeout = 1;
@@ -424,10 +210,10 @@ static void test_start_timeout(void **state)
 	check_state("web1", STATE(FAILED), REASON(start_timeout));
 	/* Its worker still hangs. */
 	expect(start("web1"), ERROR_CONFLICT);
-	expect(delete("web1"), ERROR_CONFLICT);
-	unblock_kernel(path);
+	expect(delete ("web1"), ERROR_CONFLICT);
+	fd = unblock_kernel(path);
 	for (;;) {
-		struct call *call = delete("web1");
+		struct call *call = delete ("web1");
 		enum error_code code = call->error.code;
 
 		call_free(call);
@@ -436,6 +222,7 @@ static void test_start_timeout(void **state)
 		assert_int_equal(code, ERROR_CONFLICT);
 		usleep(5000);
 	}
+	close(fd);
 	wait_files("vms", 0);
 }
 
@@ -443,6 +230,7 @@ static void test_start_cancelled(void **state)
 {
 	struct call *call;
 	char path[400];
+	int fd;
 
 	(void)state;
 	pull_tiny();
@@ -452,12 +240,14 @@ static void test_start_cancelled(void **state)
 	assert_non_null(call->reply);
 	expect(start("web1"), ERROR_CONFLICT);
 	expect(stop("web1", true), ERROR_CONFLICT);
-	expect(help_call(service, "croft.v1.Operations/CancelOperation", NAMED(cancel_operation_request, "op-2")),
+	expect(help_call(service, "croft.v1.Operations/CancelOperation",
+			 NAMED(cancel_operation_request, "op-2")),
 	       ERROR_NONE);
-	unblock_kernel(path);
+	fd = unblock_kernel(path);
 	finish_as(call, OPERATION(CANCELLED), "CANCELLED");
+	close(fd);
 	check_state("web1", STATE(DEFINED), REASON(EXIT_REASON_UNSPECIFIED));
-	expect(delete("web1"), ERROR_NONE);
+	expect(delete ("web1"), ERROR_NONE);
 }
 
 /* --- Console --- */
@@ -493,7 +283,8 @@ static void test_console(void **state)
 	request->data.len = 5;
 	call = help_call(service, "croft.v1.Vms/WriteConsole", request);
 	assert_non_null(call->reply);
-	assert_int_equal(((Croft__V1__WriteConsoleResponse *)(void *)call->reply)->accepted_bytes, 5);
+	assert_int_equal(((Croft__V1__WriteConsoleResponse *)(void *)call->reply)->accepted_bytes,
+			 5);
 	call_free(call);
 	r = read_console("web1", at, 30);
 	assert_true(r->data.len > 0 && r->data.data[0] == 'h');
@@ -539,124 +330,6 @@ static void test_console_waits(void **state)
 	help_wait(call[1]);
 	assert_true(((Croft__V1__ReadConsoleResponse *)(void *)call[1]->reply)->ended);
 	expect(call[1], ERROR_NONE);
-}
-
-/* --- Images --- */
-
-static void test_pull(void **state)
-{
-	Croft__V1__Image *image;
-	struct call *call;
-
-	(void)state;
-	pull_tiny();
-	call = help_call(service, "croft.v1.Images/GetImage", NAMED(get_image_request, "tiny"));
-	image = (void *)call->reply;
-	assert_non_null(image);
-	assert_int_equal(image->status->state, CROFT__V1__IMAGE_STATUS__STATE__READY);
-	assert_string_equal(image->status->version, "1");
-	assert_int_equal(image->status->n_disks, 1);
-	call_free(call);
-	assert_int_equal(count_files("blobs"), 3);
-	expect(pull("tiny", help_web_url(web, "/manifest.json")), ERROR_ALREADY_EXISTS);
-
-	/* The same files under another name take no room. */
-	finish_as(pull("twin", help_web_url(web, "/manifest.json")), OPERATION(SUCCEEDED), NULL);
-	assert_int_equal(count_files("blobs"), 3);
-	expect(create("web1", ""), ERROR_NONE);
-	expect(help_call(service, "croft.v1.Images/DeleteImage", NAMED(delete_image_request, "tiny")), ERROR_CONFLICT);
-	expect(delete("web1"), ERROR_NONE);
-	expect(help_call(service, "croft.v1.Images/DeleteImage", NAMED(delete_image_request, "tiny")), ERROR_NONE);
-	expect(help_call(service, "croft.v1.Images/GetImage", NAMED(get_image_request, "tiny")), ERROR_NOT_FOUND);
-	assert_int_equal(count_files("blobs"), 3);
-	expect(help_call(service, "croft.v1.Images/DeleteImage", NAMED(delete_image_request, "twin")), ERROR_NONE);
-	wait_files("blobs", 0);
-}
-
-static void serve_manifest(const char *path, char *buffer, const char *url, const char *sha, unsigned int size)
-{
-	sprintf(buffer, "{\"name\":\"n\",\"version\":\"1\",\"kernel\":{\"url\":\"%s\",\"sha256\":\"%s\",\"size\":%u}}",
-		url, sha, size);
-	help_web_add(web, (struct help_page){ .path = path, .body = buffer, .size = strlen(buffer) });
-}
-
-static void test_pull_failures(void **state)
-{
-	static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
-	static char text[8][512];
-	static char page[65536];
-	static const struct {
-		const char *path, *code;
-	} bad[] = {
-		{ "/digest.json", "DATA_LOSS" },   { "/short.json", "DATA_LOSS" }, { "/long.json", "DATA_LOSS" },
-		{ "/gone.json", "NOT_FOUND" },	   { "/file.json", "INVALID_ARGUMENT" },
-		{ "/text.json", "INVALID_ARGUMENT" }, { "/loop", "UNAVAILABLE" },  { "/escape", "UNAVAILABLE" },
-		{ "/nothing", "NOT_FOUND" },	   { "/stalls.json", "DEADLINE" },
-	};
-
-	(void)state;
-	serve_manifest("/digest.json", text[0], "Image", zeros, 65536);
-	serve_manifest("/short.json", text[1], "Image", zeros, 65537);
-	serve_manifest("/long.json", text[2], "Image", zeros, 65535);
-	serve_manifest("/gone.json", text[3], "gone", zeros, 10);
-	serve_manifest("/file.json", text[4], "file:///etc/passwd", zeros, 10);
-	serve_manifest("/stalls.json", text[5], "stalls", zeros, 65536);
-	help_web_add(web, (struct help_page){ .path = "/text.json", .body = "hello", .size = 5 });
-	help_web_add(web, (struct help_page){ .path = "/loop", .location = "/loop" });
-	help_web_add(web, (struct help_page){ .path = "/escape", .location = "file:///etc/passwd" });
-	help_web_add(web, (struct help_page){ .path = "/stalls", .body = page, .size = sizeof(page), .stalls = true });
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		/* The same name each time: a failed pull is pulled anew. */
-		finish_as(pull("bad", help_web_url(web, bad[i].path)), OPERATION(FAILED), bad[i].code);
-		wait_files("blobs", 0);
-	}
-	finish_as(pull("bad", "http://127.0.0.1:1/"), OPERATION(FAILED), "UNAVAILABLE");
-	finish_as(pull("bad", help_web_url(web, "/manifest.json")), OPERATION(SUCCEEDED), NULL);
-}
-
-static void test_pull_bad_url(void **state)
-{
-	static const char *const bad[] = { "", "x", "ftp://h/x", "file:///x", "http://", "http://u:p@h/x", "http://h/a b" };
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct call *call = pull("bad", bad[i]);
-
-		assert_string_equal(call->error.field, "/spec/manifest_url");
-		expect(call, ERROR_INVALID_ARGUMENT);
-	}
-	expect(help_call(service, "croft.v1.Images/GetImage", NAMED(get_image_request, "bad")), ERROR_NOT_FOUND);
-}
-
-static void test_pull_cancelled(void **state)
-{
-	static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
-	static char text[512];
-	char *page = calloc(1, 65536);
-	Croft__V1__Operation *op;
-	struct call *call, *cancel;
-
-	(void)state;
-	serve_manifest("/stalls.json", text, "stalls", zeros, 65536);
-	help_web_add(web, (struct help_page){ .path = "/stalls", .body = page, .size = 65536, .stalls = true });
-	call = pull("slow", help_web_url(web, "/stalls.json"));
-	op = (void *)call->reply;
-	assert_non_null(op);
-	expect(help_call(service, "croft.v1.Images/DeleteImage", NAMED(delete_image_request, "slow")), ERROR_CONFLICT);
-	cancel = help_call(service, "croft.v1.Operations/CancelOperation",
-			   NAMED(cancel_operation_request, op->name));
-	expect(cancel, ERROR_NONE);
-	cancel = help_call(service, "croft.v1.Operations/GetOperation", NAMED(get_operation_request, op->name));
-	expect(cancel, ERROR_NONE);
-	finish_as(call, OPERATION(CANCELLED), "CANCELLED");
-	wait_files("blobs", 0);
-	expect(help_call(service, "croft.v1.Operations/CancelOperation", NAMED(cancel_operation_request, "op-1")),
-	       ERROR_CONFLICT);
-	expect(help_call(service, "croft.v1.Operations/CancelOperation", NAMED(cancel_operation_request, "op-9")),
-	       ERROR_NOT_FOUND);
-	help_web_stop(web);
-	free(page);
-	web = help_web_start();
 }
 
 /* --- Lists, node, restart --- */
@@ -705,7 +378,8 @@ static void test_node(void **state)
 	struct call *call;
 
 	(void)state;
-	call = help_call(service, "croft.v1.NodeService/GetNode", message_new(&croft__v1__get_node_request__descriptor));
+	call = help_call(service, "croft.v1.NodeService/GetNode",
+			 message_new(&croft__v1__get_node_request__descriptor));
 	assert_string_equal(((Croft__V1__Node *)(void *)call->reply)->status->hypervisor, "fake");
 	expect(call, ERROR_NONE);
 	for (int i = 0; i < 2; i++) {
@@ -716,7 +390,8 @@ static void test_node(void **state)
 		expect(call, ERROR_NONE);
 	}
 	request = message_new(&croft__v1__check_health_request__descriptor);
-	expect(help_call(service, "croft.v1.NodeService/CheckHealth", request), ERROR_INVALID_ARGUMENT);
+	expect(help_call(service, "croft.v1.NodeService/CheckHealth", request),
+	       ERROR_INVALID_ARGUMENT);
 	for (size_t i = 0; i < service_method_count; i++)
 		assert_ptr_equal(service_method_find(service_methods[i].name), &service_methods[i]);
 	assert_null(service_method_find("croft.v1.Vms/Fly"));
@@ -738,13 +413,16 @@ static void test_restart(void **state)
 	assert_string_equal(op->name, "op-3");
 	assert_int_equal(op->state, OPERATION(SUCCEEDED));
 	croft__v1__operation__free_unpacked(op, NULL);
-	expect(help_call(service, "croft.v1.Operations/GetOperation", NAMED(get_operation_request, "op-1")), ERROR_NONE);
+	expect(help_call(service, "croft.v1.Operations/GetOperation",
+			 NAMED(get_operation_request, "op-1")),
+	       ERROR_NONE);
 }
 
 /* What a kill -9 leaves: the state directory as it is at that moment. */
 static void test_crash(void **state)
 {
-	static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+	static const char zeros[] =
+		"0000000000000000000000000000000000000000000000000000000000000000";
 	static char text[512];
 	static char page[65536];
 	struct config *old = config;
@@ -757,11 +435,13 @@ static void test_crash(void **state)
 	expect(create("web2", ""), ERROR_NONE);
 	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);
 	serve_manifest("/stalls.json", text, "stalls", zeros, 65536);
-	help_web_add(web, (struct help_page){ .path = "/stalls", .body = page, .size = 65536, .stalls = true });
+	help_web_add(web, (struct help_page){
+				  .path = "/stalls", .body = page, .size = 65536, .stalls = true });
 	expect(pull("slow", help_web_url(web, "/stalls.json")), ERROR_NONE);
 	while (count_files("blobs") != 4)
 		usleep(1000);
-	snprintf(command, sizeof(command), "mkdir %s/copy && cp -a %s/state %s/copy/state", dir, dir, dir);
+	snprintf(command, sizeof(command), "mkdir %s/copy && cp -a %s/state %s/copy/state", dir,
+		 dir, dir);
 	assert_int_equal(system(command), 0);
 	service_free(service);
 
@@ -774,12 +454,15 @@ static void test_crash(void **state)
 	assert_int_equal(((Croft__V1__Image *)(void *)call->reply)->status->state,
 			 CROFT__V1__IMAGE_STATUS__STATE__FAILED);
 	call_free(call);
-	call = help_call(service, "croft.v1.Operations/GetOperation", NAMED(get_operation_request, "op-3"));
+	call = help_call(service, "croft.v1.Operations/GetOperation",
+			 NAMED(get_operation_request, "op-3"));
 	assert_int_equal(((Croft__V1__Operation *)(void *)call->reply)->state, OPERATION(FAILED));
-	assert_string_equal(((Croft__V1__Operation *)(void *)call->reply)->error->code, "UNAVAILABLE");
+	assert_string_equal(((Croft__V1__Operation *)(void *)call->reply)->error->code,
+			    "UNAVAILABLE");
 	call_free(call);
 	/* The half of a file that was there is gone, and the VM runs again. */
-	snprintf(command, sizeof(command), "test $(ls -A %s/copy/state/blobs | grep -cv trash) = 3", dir);
+	snprintf(command, sizeof(command), "test $(ls -A %s/copy/state/blobs | grep -cv trash) = 3",
+		 dir);
 	assert_int_equal(system(command), 0);
 	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);
 	config_free(old);
@@ -788,17 +471,20 @@ static void test_crash(void **state)
 /* Calls that wait when the agent ends are answered. */
 static void test_stop_answers(void **state)
 {
-	static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+	static const char zeros[] =
+		"0000000000000000000000000000000000000000000000000000000000000000";
 	static char text[512];
 	static char page[65536];
 	struct call *call, *wait;
 
 	(void)state;
 	serve_manifest("/stalls.json", text, "stalls", zeros, 65536);
-	help_web_add(web, (struct help_page){ .path = "/stalls", .body = page, .size = 65536, .stalls = true });
+	help_web_add(web, (struct help_page){
+				  .path = "/stalls", .body = page, .size = 65536, .stalls = true });
 	call = pull("slow", help_web_url(web, "/stalls.json"));
 	expect(call, ERROR_NONE);
-	wait = help_post(service, "croft.v1.Operations/WaitOperation", NAMED(wait_operation_request, "op-1"));
+	wait = help_post(service, "croft.v1.Operations/WaitOperation",
+			 NAMED(wait_operation_request, "op-1"));
 	service_free(service);
 	assert_true(help_done(wait));
 	help_wait(wait);
@@ -812,20 +498,23 @@ static void test_stop_answers(void **state)
 	assert_int_equal(count_files("blobs"), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_life),	TEST(test_ends),
-		TEST(test_spinning_guest_is_stopped), TEST(test_revisions),
-		TEST(test_no_image),	TEST(test_load_failed),
-		TEST(test_start_timeout), TEST(test_start_cancelled),
-		TEST(test_console),	TEST(test_console_waits),
-		TEST(test_pull),	TEST(test_pull_failures),
-		TEST(test_pull_bad_url), TEST(test_pull_cancelled),
-		TEST(test_pages),	TEST(test_node),
-		TEST(test_restart),	TEST(test_crash),
+		TEST(test_life),
+		TEST(test_ends),
+		TEST(test_spinning_guest_is_stopped),
+		TEST(test_revisions),
+		TEST(test_no_image),
+		TEST(test_load_failed),
+		TEST(test_start_timeout),
+		TEST(test_start_cancelled),
+		TEST(test_console),
+		TEST(test_console_waits),
+		TEST(test_pages),
+		TEST(test_node),
+		TEST(test_restart),
+		TEST(test_crash),
 		TEST(test_stop_answers),
 	};
 

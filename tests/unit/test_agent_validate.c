@@ -19,7 +19,8 @@
 static void test_names(void **state)
 {
 	static const char *const good[] = { "a", "0", "web1", "a-b", "a--b", X63 };
-	static const char *const bad[] = { "", "-", "a-", "-a", "A", "a_b", "a.b", "a b", "a/b", "..", X63 "x", "\xc3\xa4" };
+	static const char *const bad[] = { "",	  "-",	 "a-",	"-a", "A",     "a_b",
+					   "a.b", "a b", "a/b", "..", X63 "x", "\xc3\xa4" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
@@ -278,10 +279,10 @@ static void test_durations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	cmocka_unit_test(test_vm),
+		cmocka_unit_test(test_names),	 cmocka_unit_test(test_vm),
 		cmocka_unit_test(test_vm_disks), cmocka_unit_test(test_labels),
-		cmocka_unit_test(test_image),	cmocka_unit_test(test_image_disks),
-		cmocka_unit_test(test_table),	cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_image),	 cmocka_unit_test(test_image_disks),
+		cmocka_unit_test(test_table),	 cmocka_unit_test(test_durations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

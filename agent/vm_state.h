@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How vm*.c change a VM's record.
+ */
+#ifndef CROFT_AGENT_VM_STATE_H
+#define CROFT_AGENT_VM_STATE_H
+
+#include "agent/vm.h"
+
+#define STATE(name) CROFT__V1__VM_STATUS__STATE__##name
+#define REASON(name) CROFT__V1__VM_STATUS__EXIT_REASON__##name
+
+/* "RUNNING", ... */
+const char *vm_state_name(const struct vm_record *vm);
+
+/* Each but the first leaves it to vm_set_state() to have the record stored. */
+void vm_set_state(struct service *service, struct vm_record *vm, Croft__V1__VmStatus__State state);
+/* The end of a run, or of a start that failed. */
+void vm_set_end(struct vm_record *vm, Croft__V1__VmStatus__ExitReason reason, const char *message);
+void vm_set_operation(struct vm_record *vm, struct operation *op);
+
+/* Opens the console; makes it and the VM's directory if they are not there and `make` is true. */
+int vm_open_console(struct service *service, struct vm_record *vm, bool make, struct error *err);
+
+#endif

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The notifier that turns an exception in one of our instructions into its failure. */
+#include <linux/kdebug.h>
+#include <linux/notifier.h>
+#include <linux/ptrace.h>
+
+#include "probe.h"
+
+int probe_load(void *address, u32 value), probe_store(void *address, u32 value);
+int probe_hvc_below(void *address, u32 value), probe_hvc_above(void *address, u32 value);
+int probe_hvc_one(void *address, u32 value), probe_fixup(void);
+extern const char probe_begin[], probe_end[];
+
+static u64 last_esr;
+
+static int on_die(struct notifier_block *block, unsigned long event, void *data)
+{
+	struct die_args *args = data;
+	u64 pc = instruction_pointer(args->regs);
+
+	if (event != DIE_OOPS || pc < (uintptr_t)probe_begin || pc >= (uintptr_t)probe_end)
+		return NOTIFY_DONE;
+	last_esr = (unsigned int)args->err;
+	instruction_pointer_set(args->regs, (uintptr_t)probe_fixup);
+	return NOTIFY_STOP;
+}
+
+static struct notifier_block on_die_block = { .notifier_call = on_die, .priority = INT_MAX };
+
+int probe_open(void)
+{
+	return register_die_notifier(&on_die_block);
+}
+
+void probe_close(void)
+{
+	unregister_die_notifier(&on_die_block);
+}
+
+bool probe(enum probe what, void *address, u64 *esr)
+{
+	static int (*const probes[])(void *address, u32 value) = {
+		[PROBE_LOAD] = probe_load,	     [PROBE_STORE] = probe_store,
+		[PROBE_HVC_BELOW] = probe_hvc_below, [PROBE_HVC_ABOVE] = probe_hvc_above,
+		[PROBE_HVC_ONE] = probe_hvc_one,
+	};
+	int faulted;
+
+	last_esr = 0;
+	faulted = probes[what](address, 0);
+	*esr = last_esr;
+	return !faulted;
+}

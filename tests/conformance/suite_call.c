@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sections 1.1 to 1.6: conventions, identity, which calls exist. */
+#include <linux/delay.h>
+
+#include "probe.h"
+#include "rpc.h"
+#include "suite.h"
+
+#define UNKNOWN (~0ull)
+#define NO_CAP 0xdeadbeefull
+
+static struct regs by_hvc(u32 function)
+{
+	struct regs r = { { function } };
+
+	hvc(&r);
+	return r;
+}
+
+static struct regs by_smc(u32 function)
+{
+	struct regs r = { { function } };
+
+	smc(&r);
+	return r;
+}
+
+static void uid(const char *what, struct regs r)
+{
+	static const u32 words[] = { GH_UID_0, GH_UID_1, GH_UID_2, GH_UID_3 };
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		expect(say("%s, word %u", what, i), words[i], lower_32_bits(r.x[i]));
+}
+
+static void services(void)
+{
+	struct regs r;
+
+	uid("UID 0x8600ff01 by HVC", by_hvc(GH_SMCCC_UID));
+	uid("UID 0x8600ff01 by SMC", by_smc(GH_SMCCC_UID));
+	uid("UID of owner 5, 0x8500ff01", by_hvc(0x8500ff01));
+	r = by_hvc(0x8500ff03);
+	expect("revision of owner 5: major", 1, lower_32_bits(r.x[0]));
+	expect("revision of owner 5: minor", 0, lower_32_bits(r.x[1]));
+	expect("call count 0x8600ff00", UNKNOWN, by_hvc(0x8600ff00).x[0]);
+	expect("SMCCC_VERSION by HVC", 0x10003, by_hvc(0x80000000).x[0]);
+	expect("PSCI_VERSION by HVC", 0x10001, by_hvc(0x84000000).x[0]);
+	expect("PSCI_VERSION by SMC", 0x10001, by_smc(0x84000000).x[0]);
+}
+
+static void identity(void)
+{
+	static const struct {
+		u64 bit;
+		const char *name;
+	} features[] = {
+		{ GH_FEATURE_PARTITION, "partition" }, { GH_FEATURE_DOORBELL, "doorbell" },
+		{ GH_FEATURE_MSGQ, "message queue" },  { GH_FEATURE_VIC, "VIC" },
+		{ GH_FEATURE_VPM, "VPM" },	       { GH_FEATURE_VCPU, "vCPU" },
+		{ GH_FEATURE_MEMEXTENT, "memextent" }, { GH_FEATURE_PRNG, "PRNG" },
+		{ GH_FEATURE_VCPU_RUN, "vcpu_run" },
+	};
+	struct regs r = by_hvc(GH_SMCCC_HYPERCALL(GH_CALL_IDENTIFY)), other;
+	u64 variant = r.x[0] >> GH_API_VARIANT_SHIFT;
+	unsigned int i;
+
+	expect("identify: API version", GH_API_VERSION, r.x[0] & GH_API_VERSION_MASK);
+	expect("identify: big-endian bit", 0, r.x[0] & GH_API_BIG_ENDIAN);
+	expect("identify: 64-bit bit", GH_API_64BIT, r.x[0] & GH_API_64BIT);
+	expect("identify: reserved bits 55:16", 0, r.x[0] >> 16 & 0xffffffffffull);
+	expect_either("identify: variant", GH_API_VARIANT_QCOM, GH_API_VARIANT_GUNYAH, variant);
+	for (i = 0; i < ARRAY_SIZE(features); i++)
+		expect(say("identify: feature %s", features[i].name), features[i].bit,
+		       r.x[1] & features[i].bit);
+	expect("identify: scheduler type", 1, r.x[1] >> 28 & 0xf);
+	expect("identify: reserved features 27:12 and 63:32", 0, r.x[1] & 0xffffffff0ffff000ull);
+	expect("identify: flags 1", 0, r.x[2]);
+	expect("identify: flags 2", 0, r.x[3]);
+
+	expect("revision 0x8600ff03 is api_info", r.x[0], by_hvc(GH_SMCCC_REVISION).x[0]);
+	other = by_smc(GH_SMCCC_HYPERCALL(GH_CALL_IDENTIFY));
+	expect("identify by SMC: api_info", r.x[0], other.x[0]);
+	expect("identify by SMC: flags 0", r.x[1], other.x[1]);
+	other = (struct regs){ { 1, 2, 3, 4 } };
+	CALL_EL2(&other, "hvc #0x6000");
+	expect("identify by HVC #0x6000: api_info", r.x[0], other.x[0]);
+	expect("identify by HVC #0x6000: flags 0", r.x[1], other.x[1]);
+}
+
+static void unknown(void)
+{
+	static const struct {
+		u32 function;
+		const char *why;
+	} functions[] = {
+		{ 0xc6008069, "a hypercall number behind the last" },
+		{ 0xc60081ff, "the last hypercall number" },
+		{ 0xc600bfff, "a hypercall number beyond 0x1ff" },
+		{ 0xc6028000, "reserved bits 23:17 set" },
+		{ 0xc6004000, "class 1" },
+		{ 0x8600ff02, "service 0xff02" },
+		{ 0x8600ff04, "service 0xff04" },
+		{ 0x86008000, "a hypercall by the 32-bit convention" },
+		{ 0xc600ff01, "a service by the 64-bit convention" },
+		{ 0xc7000000, "owner 7" },
+		{ 0x8400001f, "a PSCI function that does not exist" },
+	};
+	struct regs r;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(functions); i++)
+		expect(say("%#x by HVC: %s", functions[i].function, functions[i].why), UNKNOWN,
+		       functions[i].function >> 24 == 0x84 ?
+			       (u64)(s32)by_hvc(functions[i].function).x[0] :
+			       by_hvc(functions[i].function).x[0]);
+	expect("0xc60081ff by SMC", UNKNOWN, by_smc(0xc60081ff).x[0]);
+	r = (struct regs){ { 0 } };
+	CALL_EL2(&r, "hvc #0x61ff");
+	expect("HVC #0x61ff", UNKNOWN, r.x[0]);
+	r = (struct regs){ { 0 } };
+	CALL_EL2(&r, "hvc #0x6069");
+	expect("HVC #0x6069", UNKNOWN, r.x[0]);
+}
+
+static void foreign_numbers(void)
+{
+	static const struct {
+		enum probe probe;
+		const char *name;
+	} numbers[] = { { PROBE_HVC_ONE, "HVC #1" },
+			{ PROBE_HVC_BELOW, "HVC #0x5fff" },
+			{ PROBE_HVC_ABOVE, "HVC #0x6200" } };
+	unsigned int i;
+	u64 esr;
+
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		bool worked = probe(numbers[i].probe, NULL, &esr);
+
+		expect_text(say("%s in the primary", numbers[i].name), "undefined instruction",
+			    worked ? "a result" :
+			    esr >> 26 ? "another exception" :
+					"undefined instruction");
+	}
+}
+
+/* Calls that take a capability first, and are made without one. */
+static void without_capability(void)
+{
+	static const struct {
+		u8 n;
+		const char *name;
+	} calls[] = {
+		{ 0x01, "create partition" },
+		{ 0x02, "create cspace" },
+		{ 0x03, "create address space" },
+		{ 0x04, "create memory extent" },
+		{ 0x05, "create thread" },
+		{ 0x06, "create doorbell" },
+		{ 0x07, "create message queue" },
+		{ 0x0a, "create VIC" },
+		{ 0x0b, "create VPM group" },
+		{ 0x0c, "object activate" },
+		{ 0x0d, "object activate from" },
+		{ 0x10, "doorbell bind" },
+		{ 0x11, "doorbell unbind" },
+		{ 0x12, "doorbell send" },
+		{ 0x14, "doorbell reset" },
+		{ 0x15, "doorbell mask" },
+		{ 0x17, "msgq bind send" },
+		{ 0x18, "msgq bind receive" },
+		{ 0x19, "msgq unbind send" },
+		{ 0x1a, "msgq unbind receive" },
+		{ 0x1b, "msgq send" },
+		{ 0x1c, "msgq receive" },
+		{ 0x1d, "msgq flush" },
+		{ 0x21, "msgq configure" },
+		{ 0x22, "cspace delete cap" },
+		{ 0x23, "cspace copy cap" },
+		{ 0x24, "cspace revoke cap" },
+		{ 0x25, "cspace configure" },
+		{ 0x28, "VIC configure" },
+		{ 0x29, "VIC attach vCPU" },
+		{ 0x2a, "address space attach thread" },
+		{ 0x2b, "address space map" },
+		{ 0x2c, "address space unmap" },
+		{ 0x2d, "address space update access" },
+		{ 0x2e, "address space configure" },
+		{ 0x30, "memextent modify" },
+		{ 0x31, "memextent configure" },
+		{ 0x32, "memextent configure derive" },
+		{ 0x34, "vCPU configure" },
+		{ 0x38, "vCPU power on" },
+		{ 0x39, "vCPU power off" },
+		{ 0x3a, "vCPU kill" },
+		{ 0x3c, "VPM attach vCPU" },
+		{ 0x3d, "vCPU set affinity" },
+		{ 0x3e, "cspace attach thread" },
+		{ 0x43, "VPM bind" },
+		{ 0x45, "VPM get state" },
+		{ 0x46, "vCPU set priority" },
+		{ 0x47, "vCPU set timeslice" },
+		{ 0x5a, "address space lookup" },
+		{ 0x5c, "vCPU bind" },
+		{ 0x60, "address space configure VMMIO" },
+		{ 0x62, "address space attach vdevice" },
+		{ 0x64, "vCPU register write" },
+		{ 0x65, "vcpu_run" },
+		{ 0x66, "VPM configure" },
+		{ 0x68, "vcpu_run_check" },
+	};
+	struct regs r;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(calls); i++)
+		expect_hyp(say("%s (%#x) without a capability", calls[i].name, calls[i].n),
+			   GH_ERROR_CSPACE_CAP_NULL,
+			   HYPERCALL(&r, calls[i].n, NO_CAP, NO_CAP));
+}
+
+static void reserved_arguments(void)
+{
+	struct regs r;
+
+	expect_hyp("doorbell send with a reserved argument", GH_ERROR_ARG_INVALID,
+		   HYPERCALL(&r, GH_CALL_DOORBELL_SEND, NO_CAP, 1, 1));
+	expect_hyp("doorbell mask with a reserved argument", GH_ERROR_ARG_INVALID,
+		   HYPERCALL(&r, GH_CALL_DOORBELL_MASK, NO_CAP, 1, 1, 1));
+	expect_hyp("msgq send with a reserved argument", GH_ERROR_ARG_INVALID,
+		   HYPERCALL(&r, GH_CALL_MSGQ_SEND, NO_CAP, 1, 0, 0, 1));
+	expect_hyp("msgq receive with a reserved argument", GH_ERROR_ARG_INVALID,
+		   HYPERCALL(&r, GH_CALL_MSGQ_RECV, NO_CAP, 0, 1, 1));
+	expect_hyp("vcpu_run with a reserved argument", GH_ERROR_ARG_INVALID,
+		   HYPERCALL(&r, GH_CALL_VCPU_RUN, NO_CAP, 0, 0, 0, 1));
+}
+
+static void entropy(void)
+{
+	struct regs r;
+	unsigned int i;
+	s64 error = 0;
+
+	msleep(100);
+	expect_hyp("entropy: 16 bytes", GH_ERROR_OK, HYPERCALL(&r, GH_CALL_PRNG_GET_ENTROPY, 16));
+	expect_hyp("entropy: 4 bytes", GH_ERROR_OK, HYPERCALL(&r, GH_CALL_PRNG_GET_ENTROPY, 4));
+	expect("entropy: 4 bytes are one word", 0, r.x[2] | r.x[3] | r.x[4]);
+	expect_hyp("entropy: a reserved argument", GH_ERROR_ARG_INVALID,
+		   HYPERCALL(&r, GH_CALL_PRNG_GET_ENTROPY, 4, 1));
+	msleep(100);
+	for (i = 0; i < 3; i++)
+		expect(say("entropy: %u bytes are refused", i * 9 + 2), 1,
+		       HYPERCALL(&r, GH_CALL_PRNG_GET_ENTROPY, i * 9 + 2) != 0);
+	msleep(100);
+	for (i = 0; i < 5; i++)
+		error = HYPERCALL(&r, GH_CALL_PRNG_GET_ENTROPY, 4);
+	expect_hyp("entropy: the fifth read at once", GH_ERROR_BUSY, error);
+}
+
+void suite_call(void)
+{
+	services();
+	identity();
+	unknown();
+	foreign_numbers();
+	without_capability();
+	reserved_arguments();
+	entropy();
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Device trees of guests, right and wrong in chosen ways, and a reader for what became of them. */
+#ifndef CONFORMANCE_TREE_H
+#define CONFORMANCE_TREE_H
+
+#include <linux/types.h>
+
+#define GICD_BASE 0x3fff0000ul
+#define GICR_SIZE 0x20000ul
+#define BELL_SPI 4u /* also its label */
+
+struct tree_spec {
+	unsigned int cpus;
+	u32 gicr_size;	       /* 0: as large as the vCPUs need */
+	u64 base, size_max;    /* 0: 0x80000000; 0: 256 MiB */
+	u64 reserved;	       /* 0: none; a reserved-memory child with this address */
+	unsigned int bells;    /* doorbells with labels from BELL_SPI up; the guest receives */
+	const char *name;      /* image-name; NULL: "conformance" */
+	const char *uri, *guid;
+	u32 shm_label;	       /* not 0: a shm vdevice of that label at shm_base */
+	u64 shm_base;
+	bool level;	       /* the doorbells' interrupts */
+	bool no_clear;	       /* without source-can-clear */
+	bool no_spi;	       /* doorbells without an interrupts property */
+	bool no_chosen, hypervisor, no_name, no_config, no_psci, static_vcpus;
+	bool link;	       /* a vdevice rm-rpc */
+	bool bell_source;      /* a doorbell whose source is the guest, label 77 */
+	bool msgq;	       /* a pair of message queues, label 88 */
+	bool bad_magic;
+};
+
+/* Writes the tree, at most `room` bytes; its size, or 0. */
+size_t tree_build(void *at, size_t room, const struct tree_spec *spec);
+
+/*
+ * A property of the node at the path ("" is the root); a component matches a node's name up to its
+ * '@' as well. NULL: no such node or property.
+ */
+const void *tree_get(const void *tree, const char *path, const char *property, int *size);
+bool tree_has(const void *tree, const char *path);
+u32 tree_u32(const void *tree, const char *path, const char *property, unsigned int cell);
+/* Whether a list of strings has this one. */
+bool tree_lists(const void *tree, const char *path, const char *property, const char *text);
+
+#endif
