@@ -30,6 +30,7 @@ hyp_target := $(hyp_core) $(sort $(wildcard images/refhyp/arch/aarch64/*.[cS] \
 hyp_ld := images/refhyp/platform/qemu/refhyp.ld
 driver := $(sort $(wildcard driver/*.[ch] driver/Kbuild)) $(wildcard api/gunyah/*.h)
 unit := $(sort $(wildcard tests/unit/test_*.c))
+conformance := $(sort $(wildcard tests/conformance/*))
 board_tests := $(sort $(shell grep -ls '^int main' tests/driver/*.c tests/board/*.c))
 # The tests of the resource manager bring a hypervisor of their own.
 rm_helpers := tests/unit/hyp_fake.c tests/unit/rm_client.c
@@ -82,7 +83,7 @@ endif
 
 # ---- the targets that people type -------------------------------------------------------------
 .PHONY: help all deps demo board guest format install clean check check-lint check-unit check-fuzz \
-	check-cross check-api check-board fuzz lint
+	check-cross check-api check-board conformance fuzz lint
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
@@ -96,6 +97,9 @@ demo: all ## boots the board and runs a Linux VM on it with curl, step by step
 
 board: all ## boots the board and leaves it running: HYP=image SMP=cpus MEM=MiB CROFT_PORT= CROFT_GRPC_PORT=
 	@images/board/run --console
+
+conformance: refhyp out/conformance/initrd.cpio ## the ABI suite on refhyp: HYP=another image SUITE=one of its suites
+	@tests/conformance/run $(SUITE)
 
 check: ## every test, as CI runs them
 	@tests/run lint unit fuzz cross api board
@@ -162,7 +166,7 @@ $$(file >out/stamp/$1,$$(strip $2))
 endif
 endef
 ifneq ($(MAKECMDGOALS),clean)
-$(eval $(call remember,sources,$(protos) $(vmm) $(agent) $(ctl) $(hyp_target) $(hyp_fake) $(driver)))
+$(eval $(call remember,sources,$(protos) $(vmm) $(agent) $(ctl) $(hyp_target) $(hyp_fake) $(driver) $(conformance)))
 $(eval $(call remember,version,$(VERSION)))
 endif
 
@@ -275,6 +279,18 @@ out/driver/gunyah.ko: $(driver) out/stamp/linux out/stamp/sources
 
 .PHONY: driver
 driver: $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
+
+# ---- the ABI suite -----------------------------------------------------------------------------
+out/conformance/module/conformance.ko: $(filter %.c %.h %.S %/Kbuild,$(conformance)) $(wildcard api/gunyah/*.h) \
+		out/stamp/linux out/stamp/sources
+	@rm -rf $(@D) && mkdir -p $(@D)/api/gunyah
+	@cp $(filter tests/%,$^) $(@D)/ && cp api/gunyah/*.h $(@D)/api/gunyah/
+	@$(MAKE) -C out/linux/hdr/build M=$(CURDIR)/$(@D) ARCH=arm64 CROSS_COMPILE=$(CROSS) W=1 \
+		KCFLAGS=-Werror --no-print-directory modules 2>&1 | sed '/Skipping BTF generation/d'
+
+out/conformance/initrd.cpio: out/conformance/module/conformance.ko tests/conformance/init \
+		tests/conformance/build images/cpio out/stamp/sysroot
+	tests/conformance/build
 
 # ---- images ------------------------------------------------------------------------------------
 guest_files := $(sort $(wildcard images/guest/*))

@@ -6,14 +6,23 @@
 #include <stdbool.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "vmm/base.h"
 
 static bool journal;
 
+/* JOURNAL_STREAM names the device and inode of the journal's socket, and is inherited; stderr may be another file. */
 void log_init(void)
 {
-	journal = getenv("JOURNAL_STREAM") != NULL;
+	const char *stream = getenv("JOURNAL_STREAM");
+	char mine[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) < 0)
+		return;
+	snprintf(mine, sizeof(mine), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	journal = strcmp(stream, mine) == 0;
 }
 
 static const char *level_word(enum log_level level)

@@ -121,11 +121,9 @@ void method_stop_vm(struct service *service, struct call *call)
 	struct vm_record *vm = find(service, request->name, &error);
 	int r = vm ? record_match(&vm->record, call->if_match, &error) : -ENOENT;
 
-	if (r == 0 && !request->force) {
+	if (r == 0 && !request->force)
 		r = error_raise_field(&error, "/force",
 				      "must be true: a guest cannot be asked to stop");
-		error.code = ERROR_UNSUPPORTED;
-	}
 	if (r == 0)
 		r = vm_record_stop(service, vm, call->actor, &error);
 	if (r < 0)

@@ -74,7 +74,9 @@ static int raise_sqlite(struct store *s, struct error *err, const char *what)
 		as = ERROR_CONFLICT;
 	else if (code == SQLITE_FULL || code == SQLITE_NOMEM)
 		as = ERROR_RESOURCE_EXHAUSTED;
-	return error_raise(err, as, "%s: %s", what, sqlite3_errmsg(s->db));
+	return error_raise(err, as, "%s: %s", what,
+			   as == ERROR_CONFLICT ? "another process has it open"
+						: sqlite3_errmsg(s->db));
 }
 
 static int execute(struct store *s, const char *sql, struct error *err)

@@ -40,7 +40,7 @@ void gh_vm_put(struct gh_vm *vm)
 	if (!refcount_dec_and_test(&vm->users))
 		return;
 	refcount_inc(&vm->life);
-	queue_work(vm->rm->wq, &vm->teardown_work);
+	queue_delayed_work(vm->rm->wq, &vm->teardown_work, 0);
 	/*
 	 * When close returns, the memory is back. A dying task is let go at once: nobody waits for
 	 * what it leaves.
@@ -166,7 +166,7 @@ int gh_vm_create(struct gh_rm *rm)
 	INIT_LIST_HEAD(&vm->vcpus);
 	init_waitqueue_head(&vm->state_wait);
 	INIT_WORK(&vm->start_work, gh_vm_start_work);
-	INIT_WORK(&vm->teardown_work, gh_vm_teardown_work);
+	INIT_DELAYED_WORK(&vm->teardown_work, gh_vm_teardown_work);
 	init_completion(&vm->start_done);
 	init_completion(&vm->gone);
 

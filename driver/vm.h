@@ -50,6 +50,9 @@ struct gh_vm {
 	u16 vmid;		      /* 0 until RM gave one */
 	bool configured;	      /* RM accepted CONFIG_IMAGE: the VM needs a RESET to end */
 	bool inited;		      /* INIT was asked: RM can RESET the VM */
+	bool config_unknown;	      /* CONFIG_IMAGE was not answered */
+	bool start_unknown;	      /* START was not answered: the guest may be running */
+	unsigned int retries;	      /* of the teardown, by the clock */
 	bool start_called;
 	int start_result;
 
@@ -66,7 +69,7 @@ struct gh_vm {
 	wait_queue_head_t state_wait;
 	struct work_struct start_work;
 	struct completion start_done;
-	struct work_struct teardown_work;
+	struct delayed_work teardown_work;
 	struct completion gone; /* everything was given back, or the VM is quarantined */
 };
 

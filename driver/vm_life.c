@@ -19,6 +19,10 @@ static unsigned int state_timeout_ms = 60000;
 module_param(state_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(state_timeout_ms, "how long to wait for a VM to stop or to be reset");
 
+/* A teardown that failed is tried again this long after, each time twice as long, so many times. */
+#define GH_RETRY_AFTER (10 * HZ)
+#define GH_RETRIES 6
+
 static atomic_t gh_quarantined = ATOMIC_INIT(0);
 
 /*
@@ -97,7 +101,7 @@ static void gh_vm_retry(struct gh_vm *vm)
 	lockdep_assert_held(&vm->state_lock);
 	if (vm->quarantined) {
 		vm->quarantined = false;
-		queue_work(vm->rm->wq, &vm->teardown_work);
+		mod_delayed_work(vm->rm->wq, &vm->teardown_work, 0);
 	} else {
 		vm->retry_wanted = true;
 	}
@@ -217,6 +221,7 @@ static int gh_vm_do_start(struct gh_vm *vm)
 	ret = gh_rm_vm_configure(vm->rm, vm->vmid, image->parcel.handle, vm->dtb_gpa - image->gpa,
 				 vm->dtb_size);
 	if (ret) {
+		vm->config_unknown = ret == -ETIMEDOUT;
 		gh_vm_advance(vm, GH_RM_VM_STATE_INIT_FAILED);
 		return ret;
 	}
@@ -234,6 +239,7 @@ static int gh_vm_do_start(struct gh_vm *vm)
 	if (ret)
 		return ret;
 	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_START, vm->vmid);
+	vm->start_unknown = ret == -ETIMEDOUT;
 	gh_vm_advance(vm, ret ? GH_RM_VM_STATE_INIT_FAILED : GH_RM_VM_STATE_RUNNING);
 	return ret;
 }
@@ -284,6 +290,12 @@ static int gh_vm_stop(struct gh_vm *vm)
 {
 	int ret;
 
+	if (vm->start_unknown) {
+		/* Refused means that the guest never ran. */
+		ret = gh_rm_vm_stop(vm->rm, vm->vmid);
+		vm->start_unknown = ret == -ETIMEDOUT;
+		return vm->start_unknown ? ret : 0;
+	}
 	if (gh_vm_state(vm) != GH_RM_VM_STATE_RUNNING)
 		return 0;
 	/*
@@ -296,10 +308,31 @@ static int gh_vm_stop(struct gh_vm *vm)
 	return ret ?: -ETIMEDOUT;
 }
 
-static int gh_vm_reset(struct gh_vm *vm)
+/*
+ * Whether RM accepted a CONFIG_IMAGE that it did not answer: only then does INIT get past the
+ * VM's state.
+ */
+static int gh_vm_settle_config(struct gh_vm *vm)
 {
 	int ret;
 
+	if (!vm->config_unknown)
+		return 0;
+	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
+	if (ret == -ETIMEDOUT)
+		return ret;
+	vm->config_unknown = false;
+	vm->configured = ret != -EBADMSG;
+	vm->inited = vm->configured;
+	return 0;
+}
+
+static int gh_vm_reset(struct gh_vm *vm)
+{
+	int ret = gh_vm_settle_config(vm);
+
+	if (ret)
+		return ret;
 	/* RM crashes on the reset of a VM without a configuration, and such a VM needs none. */
 	if (!vm->configured || gh_vm_state(vm) == GH_RM_VM_STATE_RESET)
 		return 0;
@@ -339,8 +372,10 @@ static int gh_vm_teardown(struct gh_vm *vm, const char **step)
 	int ret;
 
 	lockdep_assert_held(&vm->lock);
-	scoped_guard(spinlock, &vm->state_lock)
+	scoped_guard(spinlock, &vm->state_lock) {
+		vm->quarantined = false;
 		vm->retry_wanted = false;
+	}
 	*step = "stop";
 	ret = gh_vm_stop(vm);
 	gh_functions_drop(vm);
@@ -410,6 +445,8 @@ static bool gh_vm_quarantine(struct gh_vm *vm, const char *step, int error)
 		vm->quarantined = false;
 		return true;
 	}
+	if (vm->retries < GH_RETRIES)
+		queue_delayed_work(vm->rm->wq, &vm->teardown_work, GH_RETRY_AFTER << vm->retries++);
 	return false;
 }
 
@@ -452,7 +489,7 @@ void gh_vm_late_reply(struct gh_rm *rm, u16 vmid, u16 seq, const u32 *granted)
 
 void gh_vm_teardown_work(struct work_struct *work)
 {
-	struct gh_vm *vm = container_of(work, struct gh_vm, teardown_work);
+	struct gh_vm *vm = container_of(to_delayed_work(work), struct gh_vm, teardown_work);
 	const char *step;
 	int ret;
 
@@ -464,6 +501,8 @@ void gh_vm_teardown_work(struct work_struct *work)
 	complete_all(&vm->gone);
 	if (ret)
 		return;
+	/* RM knows the VM no more, so nothing queues the work again after this. */
+	cancel_delayed_work(&vm->teardown_work);
 	if (vm->counted) {
 		dev_info(vm->rm->dev, "VM %u: taken back from quarantine\n", vm->vmid);
 		atomic_dec(&gh_quarantined);

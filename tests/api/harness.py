@@ -262,10 +262,11 @@ class Agent:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
         return self
 
-    def stop(self, number=signal.SIGTERM):
-        """Ends it; its exit status."""
-        self.channel.close()
-        self.process.send_signal(number)
+    def stop(self, close_channel=True):
+        """Ends it, and its gRPC client before unless that is to see the end; its exit status."""
+        if close_channel:
+            self.channel.close()
+        self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(60)
         except subprocess.TimeoutExpired:

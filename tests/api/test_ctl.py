@@ -88,7 +88,7 @@ def test_wrong_usage(agent):
                  ("vm", "create", "a", "--label=x"), ("image", "pull", "a"), ("operation", "wait", "a", "b"),
                  ("vm", "console", "a", "--offset=x"), ("node", "x"), ("doctor", "x"), ("-s",)):
         ctl(agent, *args, status=2)
-    assert "/name" in ctl(agent, "vm", "create", "BAD", "--image=tiny", status=1) or True
+    assert "/name: " in ctl(agent, "vm", "create", "BAD", "--image=tiny", status=1)
 
 
 def test_no_agent(agent):

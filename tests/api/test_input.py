@@ -115,7 +115,7 @@ def test_unknown_paths(agent):
                    "/v1/vms/a:start:start", "/v1//vms", "/V1/vms", "/livez/", "/v1/vms/a/stats/", "/v1/vms/a%2Fb",
                    "/v1/vms/a%3Astart", "/v1/vms/" + "x" * 300, "/%2e%2e/etc/passwd"):
         answer = agent.rest("GET", target)
-        assert answer.status in (404, 405) and answer.status == (405 if "%3A" in target else 404), (target, answer)
+        assert answer.status == (405 if "%3A" in target else 404), (target, answer)
 
 
 def test_query(agent):
@@ -146,7 +146,7 @@ def test_name_in_path_and_body(agent):
     assert answer.status == 400 and answer.field() == "/name", answer
     assert agent.rest("POST", "/v1/vms/named:start?wait=60s", {"name": "named"}).status == 200
     answer = agent.rest("POST", "/v1/vms/named:stop", {"force": False})
-    assert answer.status >= 400 and answer.field() == "/force", answer
+    assert answer.status == 400 and answer.field() == "/force", answer
     assert agent.rest("POST", "/v1/vms/named:stop").field() == "/force"
     assert agent.rest("POST", "/v1/vms/named:stop", {"forced": True}).field() == "/forced"
     agent.drop_vm("named")

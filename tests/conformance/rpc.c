@@ -5,7 +5,7 @@
 #include <linux/jiffies.h>
 #include <linux/of_irq.h>
 #include <linux/slab.h>
-#include <linux/unaligned/packed_struct.h>
+#include <asm/unaligned.h>
 
 #include "rpc.h"
 
@@ -33,12 +33,12 @@ static u8 *out_packet, *in_packet;
 
 u32 get32(const void *data)
 {
-	return __get_unaligned_cpu32(data);
+	return get_unaligned_le32(data);
 }
 
 u16 get16(const void *data)
 {
-	return __get_unaligned_cpu16(data);
+	return get_unaligned_le16(data);
 }
 
 /* --- Interrupts --- */

@@ -3,7 +3,7 @@
 #include <linux/kernel.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/unaligned/be_byteshift.h>
+#include <asm/unaligned.h>
 
 #include "tree.h"
 

@@ -83,8 +83,6 @@ u32 vm_config(struct vm *vm, u16 auth)
 
 /* --- Resources --- */
 
-int intid_request(u32 intid, atomic_t *count);
-
 static irqreturn_t count_irq(int irq, void *counter)
 {
 	atomic_inc(counter);
@@ -135,6 +133,7 @@ u64 vm_cap(const struct vm *vm, u8 type, u32 label)
 u32 vm_resources(struct vm *vm)
 {
 	struct gh_rm_vmid request = { .vmid = cpu_to_le16(vm->vmid) };
+	static struct gh_rm_hyp_resource records[VM_RESOURCES];
 	const struct gh_rm_hyp_resource *vcpu;
 	const struct reply *r;
 	unsigned int i;
@@ -145,7 +144,8 @@ u32 vm_resources(struct vm *vm)
 	if (r->size < 4 || r->size != 4 + get32(r->data) * sizeof(vm->resource[0]))
 		return RM_SILENT;
 	vm->resource_count = min_t(u32, get32(r->data), VM_RESOURCES);
-	memcpy(vm->resource, r->data + 4, vm->resource_count * sizeof(vm->resource[0]));
+	memcpy(records, r->data + 4, vm->resource_count * sizeof(records[0]));
+	vm->resource = records;
 	for (i = 0; i < VM_CPUS; i++) {
 		vcpu = vm_resource(vm, GH_RM_RES_VCPU, i);
 		if (!vcpu)

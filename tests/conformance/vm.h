@@ -47,7 +47,7 @@ struct vm {
 	u8 *memory;
 	unsigned int notice_from; /* what came since ALLOCATE */
 	unsigned int resource_count;
-	struct gh_rm_hyp_resource resource[VM_RESOURCES];
+	const struct gh_rm_hyp_resource *resource; /* of the VM that was asked last */
 	struct vm_cpu cpu[VM_CPUS];
 };
 

@@ -22,7 +22,7 @@ static void test_life(void **state)
 	check_state("web1", STATE(RUNNING), REASON(EXIT_REASON_UNSPECIFIED));
 	expect(start("web1"), ERROR_CONFLICT);
 	expect(delete ("web1"), ERROR_CONFLICT);
-	expect(stop("web1", false), ERROR_UNSUPPORTED);
+	expect(stop("web1", false), ERROR_INVALID_ARGUMENT);
 	finish_as(stop("web1", true), OPERATION(SUCCEEDED), NULL);
 	check_state("web1", STATE(STOPPED), REASON(force_stopped));
 	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);

@@ -12,10 +12,10 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define BUFFER		(FAKE_RAM + 0x200000)
-#define KEEP		(~0ull)
-#define TX_VIRQ		960u
-#define RX_VIRQ		961u
+#define BUFFER (FAKE_RAM + 0x200000)
+#define KEEP (~0ull)
+#define TX_VIRQ 960u
+#define RX_VIRQ 961u
 
 static struct hyp_rm_link rm_queues;
 
@@ -47,7 +47,11 @@ static uint64_t smccc(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 static void write_gic(ipa_t at, uint32_t value)
 {
 	struct fault fault = {
-		.ipa = at, .ipa_valid = true, .translation = true, .decoded = true, .write = true,
+		.ipa = at,
+		.ipa_valid = true,
+		.translation = true,
+		.decoded = true,
+		.write = true,
 		.access = { .ipa = at, .value = value, .size = 4, .write = true, .pc_step = 4 },
 	};
 
@@ -96,8 +100,9 @@ static void identity(void **state)
 static void unknown_calls(void **state)
 {
 	static const uint64_t functions[] = {
-		0x8600ff00, 0x8600ff02, 0xc6008000 + 0x1ff, 0xc6008000 + 0x3fff, 0xc6020000, 0xc6000000, 0x46008000,
-		0x86008000, 0xc4000013, 0, 0xffffffff, 0x84000050,
+		0x8600ff00, 0x8600ff02, 0xc6008000 + 0x1ff, 0xc6008000 + 0x3fff,
+		0xc6020000, 0xc6000000, 0x46008000,	    0x86008000,
+		0xc4000013, 0,		0xffffffff,	    0x84000050,
 	};
 
 	(void)state;
@@ -110,7 +115,8 @@ static void unknown_calls(void **state)
 	trap_hvc(0xffff);
 	assert_int_equal(fake_machine.faults, 3);
 	/* A hint in the function number changes nothing. */
-	assert_int_equal(smccc(GH_SMCCC_HYPERCALL(GH_CALL_IDENTIFY) | 1 << 16, 0, 0, 0), 0x5100000000008001);
+	assert_int_equal(smccc(GH_SMCCC_HYPERCALL(GH_CALL_IDENTIFY) | 1 << 16, 0, 0, 0),
+			 0x5100000000008001);
 }
 
 static void capabilities(void **state)
@@ -122,11 +128,16 @@ static void capabilities(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < sizeof(never) / sizeof(never[0]); i++)
-		assert_int_equal(call(GH_CALL_DOORBELL_SEND, never[i], 1, 0, 0), GH_ERROR_CSPACE_CAP_NULL);
-	assert_int_equal(call(GH_CALL_DOORBELL_SEND, rm_queues.tx_cap, 1, 0, 0), GH_ERROR_CSPACE_WRONG_OBJ_TYPE);
-	assert_int_equal(call(GH_CALL_VCPU_RUN, rm_queues.tx_cap, 0, 0, 0), GH_ERROR_CSPACE_WRONG_OBJ_TYPE);
-	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.tx_cap, BUFFER, 240, 0), GH_ERROR_CSPACE_INSUF_RIGHTS);
-	assert_int_equal(call(GH_CALL_MSGQ_BIND_RECV_VIRQ, rm_queues.rx_cap, 0, 0, 0), GH_ERROR_CSPACE_INSUF_RIGHTS);
+		assert_int_equal(call(GH_CALL_DOORBELL_SEND, never[i], 1, 0, 0),
+				 GH_ERROR_CSPACE_CAP_NULL);
+	assert_int_equal(call(GH_CALL_DOORBELL_SEND, rm_queues.tx_cap, 1, 0, 0),
+			 GH_ERROR_CSPACE_WRONG_OBJ_TYPE);
+	assert_int_equal(call(GH_CALL_VCPU_RUN, rm_queues.tx_cap, 0, 0, 0),
+			 GH_ERROR_CSPACE_WRONG_OBJ_TYPE);
+	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.tx_cap, BUFFER, 240, 0),
+			 GH_ERROR_CSPACE_INSUF_RIGHTS);
+	assert_int_equal(call(GH_CALL_MSGQ_BIND_RECV_VIRQ, rm_queues.rx_cap, 0, 0, 0),
+			 GH_ERROR_CSPACE_INSUF_RIGHTS);
 	mine = cap_add(cspace, OBJECT_DOORBELL, &object, 0);
 	assert_int_equal(call(GH_CALL_DOORBELL_SEND, mine, 1, 0, 0), GH_ERROR_CSPACE_INSUF_RIGHTS);
 	cap_revoke(cspace, mine);
@@ -143,8 +154,10 @@ static void reserved_arguments(void **state)
 {
 	(void)state;
 	assert_int_equal(call(GH_CALL_DOORBELL_SEND, 99, 1, 1, 0), GH_ERROR_ARG_INVALID);
-	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 1), GH_ERROR_ARG_INVALID);
-	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 16, BUFFER, 2), GH_ERROR_ARG_INVALID);
+	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 1),
+			 GH_ERROR_ARG_INVALID);
+	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 16, BUFFER, 2),
+			 GH_ERROR_ARG_INVALID);
 	assert_int_equal(call(GH_CALL_PRNG_GET_ENTROPY, 4, 1, 0, 0), GH_ERROR_ARG_INVALID);
 }
 
@@ -152,7 +165,10 @@ static void reserved_arguments(void **state)
 static void request(uint64_t at)
 {
 	const struct gh_rm_header header = {
-		.api = GH_RM_API, .type = GH_RM_TYPE_REQUEST, .seq = 7, .id = GH_RM_VM_GET_VMID,
+		.api = GH_RM_API,
+		.type = GH_RM_TYPE_REQUEST,
+		.seq = 7,
+		.id = GH_RM_VM_GET_VMID,
 	};
 
 	memcpy(hyp_ptr(at), &header, sizeof(header));
@@ -163,14 +179,18 @@ static void queues(void **state)
 	struct gh_rm_header header;
 
 	(void)state;
-	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 0), GH_ERROR_MSGQ_EMPTY);
+	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 0),
+			 GH_ERROR_MSGQ_EMPTY);
 	request(BUFFER);
-	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 8, BUFFER, GH_MSGQ_PUSH), GH_ERROR_OK);
+	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 8, BUFFER, GH_MSGQ_PUSH),
+			 GH_ERROR_OK);
 	assert_int_equal(x()[1], 1);
 	assert_int_equal(interrupt(), RX_VIRQ);
-	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 8, 0), GH_ERROR_ARG_SIZE);
+	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 8, 0),
+			 GH_ERROR_ARG_SIZE);
 	/* Across two pages. */
-	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER + 0xffd, 240, 0), GH_ERROR_OK);
+	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER + 0xffd, 240, 0),
+			 GH_ERROR_OK);
 	assert_int_equal(x()[1], 16);
 	assert_int_equal(x()[2], 0);
 	memcpy(&header, hyp_ptr(BUFFER + 0xffd), sizeof(header));
@@ -182,24 +202,33 @@ static void queues(void **state)
 static void queue_sizes_and_addresses(void **state)
 {
 	const uint64_t bad[] = {
-		0, 0x09000000, FAKE_GICD, FAKE_RAM - 4, FAKE_RAM + FAKE_RAM_BYTES - 4, 0x80000000, ~0ull - 8, 1ull << 47,
+		0,	    0x09000000, FAKE_GICD,  FAKE_RAM - 4, FAKE_RAM + FAKE_RAM_BYTES - 4,
+		0x80000000, ~0ull - 8,	1ull << 47,
 	};
 
 	(void)state;
-	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 0, BUFFER, 0), GH_ERROR_ARG_SIZE);
-	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 241, BUFFER, 0), GH_ERROR_ARG_SIZE);
-	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, ~0ull, BUFFER, 0), GH_ERROR_ARG_SIZE);
+	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 0, BUFFER, 0),
+			 GH_ERROR_ARG_SIZE);
+	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 241, BUFFER, 0),
+			 GH_ERROR_ARG_SIZE);
+	assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, ~0ull, BUFFER, 0),
+			 GH_ERROR_ARG_SIZE);
 	request(BUFFER);
 	call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 8, BUFFER, 0);
 	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 16, bad[i], 0), GH_ERROR_ADDR_INVALID);
-		assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, bad[i], 240, 0), GH_ERROR_ADDR_INVALID);
+		assert_int_equal(call(GH_CALL_MSGQ_SEND, rm_queues.tx_cap, 16, bad[i], 0),
+				 GH_ERROR_ADDR_INVALID);
+		assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, bad[i], 240, 0),
+				 GH_ERROR_ADDR_INVALID);
 	}
 	/* A page that may only be read takes no message, and the message is not lost. */
 	assert_int_equal(hyp_vm_unmap(hyp_primary(), BUFFER, HYP_PAGE), GH_ERROR_OK);
-	assert_int_equal(hyp_vm_map(hyp_primary(), BUFFER, BUFFER, HYP_PAGE, GH_RM_ACL_R), GH_ERROR_OK);
-	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 0), GH_ERROR_ADDR_INVALID);
-	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER + HYP_PAGE, 240, 0), GH_ERROR_OK);
+	assert_int_equal(hyp_vm_map(hyp_primary(), BUFFER, BUFFER, HYP_PAGE, GH_RM_ACL_R),
+			 GH_ERROR_OK);
+	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 0),
+			 GH_ERROR_ADDR_INVALID);
+	assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER + HYP_PAGE, 240, 0),
+			 GH_ERROR_OK);
 }
 
 static void queue_full(void **state)
@@ -215,7 +244,8 @@ static void queue_full(void **state)
 	assert_int_equal(interrupt(), RX_VIRQ);
 	assert_int_equal(interrupt(), 1023);
 	for (unsigned int i = 0; i < GH_RM_QUEUE_DEPTH; i++) {
-		assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 0), GH_ERROR_OK);
+		assert_int_equal(call(GH_CALL_MSGQ_RECV, rm_queues.rx_cap, BUFFER, 240, 0),
+				 GH_ERROR_OK);
 		assert_int_equal(x()[1], 8 + i);
 		assert_int_equal(x()[2], i + 1 < GH_RM_QUEUE_DEPTH);
 	}
@@ -227,12 +257,16 @@ static void queue_thresholds(void **state)
 	uint8_t message[8] = { 1 };
 
 	(void)state;
-	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_RECV, rx, 0, KEEP, KEEP), GH_ERROR_ARG_INVALID);
-	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_RECV, rx, 9, KEEP, KEEP), GH_ERROR_ARG_INVALID);
+	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_RECV, rx, 0, KEEP, KEEP),
+			 GH_ERROR_ARG_INVALID);
+	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_RECV, rx, 9, KEEP, KEEP),
+			 GH_ERROR_ARG_INVALID);
 	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_RECV, rx, 1, 5, KEEP), GH_ERROR_UNIMPLEMENTED);
 	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_RECV, rx, 1, KEEP, 0), GH_ERROR_ARG_INVALID);
-	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_SEND, tx, 8, KEEP, KEEP), GH_ERROR_ARG_INVALID);
-	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_SEND, rx, 1, KEEP, KEEP), GH_ERROR_CSPACE_INSUF_RIGHTS);
+	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_SEND, tx, 8, KEEP, KEEP),
+			 GH_ERROR_ARG_INVALID);
+	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_SEND, rx, 1, KEEP, KEEP),
+			 GH_ERROR_CSPACE_INSUF_RIGHTS);
 	/* An empty queue is not full: the sender hears of it at once. */
 	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_SEND, tx, 7, KEEP, KEEP), GH_ERROR_OK);
 	assert_int_equal(interrupt(), TX_VIRQ);
@@ -266,8 +300,10 @@ static void doorbells(void **state)
 	assert_int_equal(call(GH_CALL_DOORBELL_SEND, both, 1ull << 63, 0, 0), GH_ERROR_OK);
 	assert_int_equal(x()[1], 5);
 	assert_int_equal(call(GH_CALL_DOORBELL_RECEIVE, both, 0, 0, 0), GH_ERROR_ARG_INVALID);
-	assert_int_equal(call(GH_CALL_DOORBELL_RECEIVE, silent, 1, 0, 0), GH_ERROR_CSPACE_INSUF_RIGHTS);
-	assert_int_equal(call(GH_CALL_DOORBELL_MASK, silent, 1, 1, 0), GH_ERROR_CSPACE_INSUF_RIGHTS);
+	assert_int_equal(call(GH_CALL_DOORBELL_RECEIVE, silent, 1, 0, 0),
+			 GH_ERROR_CSPACE_INSUF_RIGHTS);
+	assert_int_equal(call(GH_CALL_DOORBELL_MASK, silent, 1, 1, 0),
+			 GH_ERROR_CSPACE_INSUF_RIGHTS);
 	assert_int_equal(call(GH_CALL_DOORBELL_RECEIVE, both, 4, 0, 0), GH_ERROR_OK);
 	assert_int_equal(x()[1], 1ull << 63 | 5);
 	assert_true(vm->gic.spi[41 - 32].pending);
@@ -317,14 +353,17 @@ static void vms_come_and_go(void **state)
 		vms[i] = hyp_vm_create((uint16_t)(0x80 + i));
 		assert_non_null(vms[i]);
 		for (unsigned int n = 0; n < HYP_CPUS_MAX; n++)
-			assert_int_equal(hyp_vm_add_vcpu(vms[i], n, true, &cap, &virq), GH_ERROR_OK);
-		assert_int_equal(hyp_vm_add_vcpu(vms[i], HYP_CPUS_MAX, true, &cap, &virq), GH_ERROR_NORESOURCES);
+			assert_int_equal(hyp_vm_add_vcpu(vms[i], n, true, &cap, &virq),
+					 GH_ERROR_OK);
+		assert_int_equal(hyp_vm_add_vcpu(vms[i], HYP_CPUS_MAX, true, &cap, &virq),
+				 GH_ERROR_NORESOURCES);
 	}
 	assert_null(hyp_vm_create(0xb0));
 	one = vms[3];
 	assert_int_equal(hyp_vm_id(one), 0x83);
 	assert_int_equal(hyp_vm_map(one, 0x80000000, FAKE_RAM, 0x2000, 7), GH_ERROR_OK);
-	assert_int_equal(hyp_vm_map(one, 0x80001000, FAKE_RAM, 0x2000, 7), GH_ERROR_EXISTING_MAPPING);
+	assert_int_equal(hyp_vm_map(one, 0x80001000, FAKE_RAM, 0x2000, 7),
+			 GH_ERROR_EXISTING_MAPPING);
 	assert_int_equal(hyp_vm_map(one, 0x80002001, FAKE_RAM, 0x1000, 7), GH_ERROR_ARG_INVALID);
 	assert_int_equal(hyp_vm_map(one, 0x80002000, 0x80000000, 0x1000, 7), GH_ERROR_ARG_INVALID);
 	assert_int_equal(hyp_vm_map(one, 0x80002000, FAKE_RAM, 0, 7), GH_ERROR_ARG_INVALID);
@@ -341,7 +380,8 @@ static void vms_come_and_go(void **state)
 	assert_int_equal(hyp_vm_set_gic(one, 0x10000, 0x20000, 0x10000), GH_ERROR_ARG_INVALID);
 	assert_int_equal(hyp_vm_set_gic(one, 0x10001, 0x20000, 0x20000), GH_ERROR_ARG_INVALID);
 	assert_int_equal(hyp_vm_set_gic(one, 0x10000, 0x20000, 0x20000), GH_ERROR_OK);
-	assert_int_equal(hyp_vm_set_gic(one, 0x10000, 0x20000, 0x20000), GH_ERROR_OBJECT_CONFIGURED);
+	assert_int_equal(hyp_vm_set_gic(one, 0x10000, 0x20000, 0x20000),
+			 GH_ERROR_OBJECT_CONFIGURED);
 	assert_int_equal(hyp_vm_map(one, 0x1f000, FAKE_RAM, 0x1000, 7), GH_ERROR_EXISTING_MAPPING);
 	for (unsigned int i = 0; i < 4; i++)
 		assert_int_equal(hyp_vm_add_vmmio(one, i << 20, 1 << 20), GH_ERROR_OK);
@@ -379,8 +419,10 @@ static void log_formats(void **state)
 {
 	(void)state;
 	fake_machine.log_size = 0;
-	hyp_log("%s %u %x %lx %llx %c%c%%", "a", 0u, 0xabcu, 0x123456789abcdeful, 1ull << 63, 'x', '\n');
-	assert_string_equal(fake_machine.log, "refhyp: a 0 abc 123456789abcdef 8000000000000000 x\r\n%");
+	hyp_log("%s %u %x %lx %llx %c%c%%", "a", 0u, 0xabcu, 0x123456789abcdeful, 1ull << 63, 'x',
+		'\n');
+	assert_string_equal(fake_machine.log,
+			    "refhyp: a 0 abc 123456789abcdef 8000000000000000 x\r\n%");
 }
 
 int main(void)

@@ -11,12 +11,12 @@
 /* The file itself, since it belongs to the processor that the host is not. */
 #include "arch/aarch64/pgtable.c"
 
-#define SPACE_PAGES	(1u << 16)			/* 256 MiB are looked at page by page */
-#define BASE		0x40000000ull
-#define MIB2		0x200000ull
-#define GIB		0x40000000ull
-#define RW		(1ull << 6 | 1ull << 7)
-#define RO		(1ull << 6)
+#define SPACE_PAGES (1u << 16) /* 256 MiB are looked at page by page */
+#define BASE 0x40000000ull
+#define MIB2 0x200000ull
+#define GIB 0x40000000ull
+#define RW (1ull << 6 | 1ull << 7)
+#define RO (1ull << 6)
 
 static long pages, pages_left;
 static uint64_t flushed;
@@ -55,7 +55,9 @@ static int begin(void **state)
 	(void)state;
 	pages = 0;
 	pages_left = 100000;
-	table = (struct pgtable){ .root = alloc(), .alloc = alloc, .release = release, .flush = note_flush };
+	table = (struct pgtable){
+		.root = alloc(), .alloc = alloc, .release = release, .flush = note_flush
+	};
 	return 0;
 }
 
@@ -93,7 +95,9 @@ static void a_hole_splits_and_its_end_merges(void **state)
 	assert_int_equal(size_at(BASE + 2 * MIB2), MIB2);
 	assert_int_equal(pages, 3);
 	assert_true(flushed > 0);
-	assert_int_equal(pgtable_map(&table, BASE + MIB2 + HYP_PAGE, BASE + MIB2 + HYP_PAGE, HYP_PAGE, RW), GH_ERROR_OK);
+	assert_int_equal(pgtable_map(&table, BASE + MIB2 + HYP_PAGE, BASE + MIB2 + HYP_PAGE,
+				     HYP_PAGE, RW),
+			 GH_ERROR_OK);
 	assert_int_equal(size_at(BASE + MIB2), GIB);
 	assert_int_equal(pages, 1);
 }
@@ -109,7 +113,8 @@ static void other_rights_or_places_do_not_merge(void **state)
 	assert_int_equal(pgtable_map(&table, BASE, BASE + MIB2, HYP_PAGE, RW), GH_ERROR_OK);
 	assert_int_equal(size_at(BASE), HYP_PAGE);
 	/* Contiguous, but not aligned as a block must be. */
-	assert_int_equal(pgtable_map(&table, BASE + 4 * MIB2, BASE + HYP_PAGE, MIB2, RW), GH_ERROR_OK);
+	assert_int_equal(pgtable_map(&table, BASE + 4 * MIB2, BASE + HYP_PAGE, MIB2, RW),
+			 GH_ERROR_OK);
 	assert_int_equal(size_at(BASE + 4 * MIB2), HYP_PAGE);
 }
 
@@ -120,7 +125,8 @@ static void occupied_is_refused_whole(void **state)
 
 	(void)state;
 	pgtable_map(&table, BASE + 8 * HYP_PAGE, BASE, HYP_PAGE, RW);
-	assert_int_equal(pgtable_map(&table, BASE, BASE, 9 * HYP_PAGE, RW), GH_ERROR_EXISTING_MAPPING);
+	assert_int_equal(pgtable_map(&table, BASE, BASE, 9 * HYP_PAGE, RW),
+			 GH_ERROR_EXISTING_MAPPING);
 	assert_false(pgtable_walk(&table, BASE, &pa, &attr, &left));
 	assert_int_equal(pgtable_map(&table, BASE, BASE, 8 * HYP_PAGE, RW), GH_ERROR_OK);
 }
@@ -203,7 +209,8 @@ static void random_step(void)
 	for (uint64_t i = 0; i < n; i++)
 		taken |= shadow[first + i] != 0;
 	if (any(2)) {
-		assert_int_equal(pgtable_unmap(&table, BASE + first * HYP_PAGE, n * HYP_PAGE), GH_ERROR_OK);
+		assert_int_equal(pgtable_unmap(&table, BASE + first * HYP_PAGE, n * HYP_PAGE),
+				 GH_ERROR_OK);
 		memset(&shadow[first], 0, n * sizeof(*shadow));
 		return;
 	}

@@ -10,13 +10,13 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define VMID		0x80u
-#define GUEST_RAM	0x80000000ull
-#define MMIO		0x09000000ull
-#define GUEST_GICD	0x3fff0000ull
-#define GUEST_GICR	0x3ffb0000ull
-#define BELL		36u
-#define ENTRY		0x80000000ull
+#define VMID 0x80u
+#define GUEST_RAM 0x80000000ull
+#define MMIO 0x09000000ull
+#define GUEST_GICD 0x3fff0000ull
+#define GUEST_GICR 0x3ffb0000ull
+#define BELL 36u
+#define ENTRY 0x80000000ull
 
 static struct vm *vm;
 static uint64_t cap[2], bell;
@@ -81,8 +81,18 @@ static void told(uint64_t state, uint64_t data0, uint64_t data1, uint64_t data2)
 static void touch(bool write, ipa_t at, unsigned int size, uint64_t value)
 {
 	struct fault fault = {
-		.va = at, .ipa = at, .ipa_valid = true, .translation = true, .decoded = true, .write = write,
-		.access = { .ipa = at, .value = value, .size = (uint8_t)size, .reg = 7, .write = write, .wide = true,
+		.va = at,
+		.ipa = at,
+		.ipa_valid = true,
+		.translation = true,
+		.decoded = true,
+		.write = write,
+		.access = { .ipa = at,
+			    .value = value,
+			    .size = (uint8_t)size,
+			    .reg = 7,
+			    .write = write,
+			    .wide = true,
 			    .pc_step = 4 },
 	};
 
@@ -141,7 +151,8 @@ static int end(void **state)
 	for (unsigned int i = 0; i < 2; i++) {
 		fake_turn(i);
 		if (!vcpu_is_primary(current()))
-			vcpu_exit(current(), RUN_READY, (struct run_result){ GH_VCPU_READY, { 0 } });
+			vcpu_exit(current(), RUN_READY,
+				  (struct run_result){ GH_VCPU_READY, { 0 } });
 	}
 	hyp_vm_kill(vm);
 	hyp_vm_destroy(vm);
@@ -208,9 +219,16 @@ static void mmio_read(void **state)
 	start();
 	for (unsigned int i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
 		struct fault fault = {
-			.ipa = MMIO, .ipa_valid = true, .translation = true, .decoded = true,
-			.access = { .ipa = MMIO, .size = (uint8_t)reads[i].size, .reg = 9, .wide = reads[i].wide,
-				    .sign_extend = reads[i].sign, .pc_step = 4 },
+			.ipa = MMIO,
+			.ipa_valid = true,
+			.translation = true,
+			.decoded = true,
+			.access = { .ipa = MMIO,
+				    .size = (uint8_t)reads[i].size,
+				    .reg = 9,
+				    .wide = reads[i].wide,
+				    .sign_extend = reads[i].sign,
+				    .pc_step = 4 },
 		};
 
 		trap_fault(&fault);
@@ -244,16 +262,16 @@ static void other_faults_abort(void **state)
 
 	(void)state;
 	start();
-	trap_fault(&fault);			/* an instruction fetch */
+	trap_fault(&fault); /* an instruction fetch */
 	fault = (struct fault){ .ipa = MMIO, .ipa_valid = true, .translation = true };
-	trap_fault(&fault);			/* not a plain load or store */
+	trap_fault(&fault); /* not a plain load or store */
 	assert_int_equal(fake_machine.faults, 2);
-	touch(true, 0x50000000, 4, 0);		/* outside of the windows */
-	touch(true, 0x3fffffff, 4, 0);		/* across their end */
+	touch(true, 0x50000000, 4, 0); /* outside of the windows */
+	touch(true, 0x3fffffff, 4, 0); /* across their end */
 	touch(true, 1ull << 36, 4, 0);
 	touch(true, ~0ull, 1, 0);
 	assert_int_equal(fake_machine.faults, 6);
-	touch(false, GUEST_RAM, 4, 0);		/* mapped by now: once more */
+	touch(false, GUEST_RAM, 4, 0); /* mapped by now: once more */
 	assert_int_equal(fake_machine.faults, 6);
 	assert_true(in_guest(0));
 }
@@ -525,11 +543,24 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, boot, end)
 	const struct CMUnitTest tests[] = {
-		TEST(off_then_on), TEST(mmio_write), TEST(mmio_read), TEST(mmio_answers), TEST(other_faults_abort),
-		TEST(wfi_and_doorbell), TEST(level_doorbell_as_irqfd_uses_it), TEST(timer_wakes),
-		TEST(host_interrupt_ends_the_run), TEST(host_timer_ends_the_run), TEST(busy_elsewhere_and_migration),
-		TEST(psci_brings_up_a_sibling), TEST(system_off), TEST(system_reset), TEST(system_reset2),
-		TEST(broken_guest), TEST(kill_from_another_cpu), TEST(destroyed_is_revoked),
+		TEST(off_then_on),
+		TEST(mmio_write),
+		TEST(mmio_read),
+		TEST(mmio_answers),
+		TEST(other_faults_abort),
+		TEST(wfi_and_doorbell),
+		TEST(level_doorbell_as_irqfd_uses_it),
+		TEST(timer_wakes),
+		TEST(host_interrupt_ends_the_run),
+		TEST(host_timer_ends_the_run),
+		TEST(busy_elsewhere_and_migration),
+		TEST(psci_brings_up_a_sibling),
+		TEST(system_off),
+		TEST(system_reset),
+		TEST(system_reset2),
+		TEST(broken_guest),
+		TEST(kill_from_another_cpu),
+		TEST(destroyed_is_revoked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,21 +9,21 @@
 #include "arch/fake.h"
 #include "core/vgic.h"
 
-#define NOTHING		1023u
-#define CTLR		0x0000u
-#define ISENABLER	0x0100u
-#define ICENABLER	0x0180u
-#define ISPENDR		0x0200u
-#define ICPENDR		0x0280u
-#define ISACTIVER	0x0300u
-#define ICACTIVER	0x0380u
-#define IPRIORITYR	0x0400u
-#define ICFGR		0x0c00u
-#define IROUTER		0x6000u
-#define RD		(FAKE_GICR)
-#define SGI		(FAKE_GICR + 0x10000)
-#define VIRTUAL		1000u		/* an INTID without hardware behind it */
-#define DEVICE		40u
+#define NOTHING 1023u
+#define CTLR 0x0000u
+#define ISENABLER 0x0100u
+#define ICENABLER 0x0180u
+#define ISPENDR 0x0200u
+#define ICPENDR 0x0280u
+#define ISACTIVER 0x0300u
+#define ICACTIVER 0x0380u
+#define IPRIORITYR 0x0400u
+#define ICFGR 0x0c00u
+#define IROUTER 0x6000u
+#define RD (FAKE_GICR)
+#define SGI (FAKE_GICR + 0x10000)
+#define VIRTUAL 1000u /* an INTID without hardware behind it */
+#define DEVICE 40u
 
 /* What one access does; the value, or ~0 with an abort. */
 static uint64_t access_gic(bool write, ipa_t at, unsigned int size, uint64_t value)
@@ -31,8 +31,18 @@ static uint64_t access_gic(bool write, ipa_t at, unsigned int size, uint64_t val
 	struct vcpu *v = arch_cpu()->current;
 	unsigned int faults = fake_machine.faults;
 	struct fault fault = {
-		.va = at, .ipa = at, .ipa_valid = true, .translation = true, .decoded = true, .write = write,
-		.access = { .ipa = at, .value = value, .size = (uint8_t)size, .reg = 5, .write = write, .wide = true,
+		.va = at,
+		.ipa = at,
+		.ipa_valid = true,
+		.translation = true,
+		.decoded = true,
+		.write = write,
+		.access = { .ipa = at,
+			    .value = value,
+			    .size = (uint8_t)size,
+			    .reg = 5,
+			    .write = write,
+			    .wide = true,
 			    .pc_step = 4 },
 	};
 
@@ -281,6 +291,42 @@ static void device_moves_to_another_cpu(void **state)
 	fake_eoi(DEVICE);
 }
 
+/* A CPU reads what is active on another one, which ends its interrupt while its list registers are empty. */
+static void end_while_another_looks(void **state)
+{
+	struct vcpu *other;
+
+	(void)state;
+	start_second();
+	other = &hyp_primary()->vcpu[1];
+	for (unsigned int n = 0; n < 2; n++) {
+		const uint32_t intid = n ? VIRTUAL : DEVICE;
+
+		enable(intid, 0x80, true);
+		access_gic(true, FAKE_GICD + IROUTER + intid * 8, 8, 1);
+		if (n)
+			raise(intid);
+		else
+			fake_machine.irq_pending[intid] = true;
+		fake_settle();
+		fake_turn(1);
+		assert_int_equal(fake_ack(), intid);
+		fake_turn(0);
+		vgic_begin(arch_cpu()->current);
+		vgic_settle(arch_cpu()->current);
+		hyp_unlock(&hyp_primary()->lock);
+		fake_turn(1);
+		assert_int_equal(other->lr_used, 0);
+		fake_eoi(intid);
+		fake_turn(0);
+		hyp_lock(&hyp_primary()->lock);
+		vgic_end(arch_cpu()->current);
+		fake_settle();
+		assert_int_equal(rd(bits(ISACTIVER, intid)), 0);
+		assert_false(fake_machine.irq_active[DEVICE]);
+	}
+}
+
 static void software_interrupts(void **state)
 {
 	(void)state;
@@ -419,8 +465,8 @@ static void random_accesses(void **state)
 		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 		at = seed >> 33;
 		fake_turn(seed >> 32 & 1);
-		access_gic(at & 1, (at & 2 ? FAKE_GICD : FAKE_GICR) + (at >> 3) % 0x40000 / 4 * 4, at & 4 ? 4 : 8,
-			   seed * 0x9e3779b97f4a7c15ull);
+		access_gic(at & 1, (at & 2 ? FAKE_GICD : FAKE_GICR) + (at >> 3) % 0x40000 / 4 * 4,
+			   at & 4 ? 4 : 8, seed * 0x9e3779b97f4a7c15ull);
 		if (at % 7 == 0)
 			raise(960 + (uint32_t)(at % 60));
 		if (at % 11 == 0)
@@ -446,6 +492,7 @@ int main(void)
 		cmocka_unit_test_setup(more_active_than_list_registers, boot),
 		cmocka_unit_test_setup(device_goes_through, boot),
 		cmocka_unit_test_setup(device_moves_to_another_cpu, boot),
+		cmocka_unit_test_setup(end_while_another_looks, boot),
 		cmocka_unit_test_setup(software_interrupts, boot),
 		cmocka_unit_test_setup(timer_line, boot),
 		cmocka_unit_test_setup(physical_timer_is_emulated, boot),

@@ -39,8 +39,8 @@ static void test_ends(void **state)
 		{ GREETING "stopped\n", VMM_EXIT_FORCE_STOPPED },
 		{ GREETING "unloadable\n", VMM_EXIT_LOAD_FAILED },
 		{ GREETING "break\n", VMM_EXIT_VMM_ERROR },
-		{ GREETING "idle\n@1 sleep 20\n@1 poweroff\n", VMM_EXIT_GUEST_POWEROFF },
-		{ GREETING "spin\n@1 sleep 20\n@1 reset\n", VMM_EXIT_GUEST_RESET },
+		{ "idle\n@1 sleep 20\n@1 " GREETING "@1 poweroff\n", VMM_EXIT_GUEST_POWEROFF },
+		{ "spin\n@1 sleep 20\n@1 " GREETING "@1 reset\n", VMM_EXIT_GUEST_RESET },
 	};
 	static struct test_vm t;
 	unsigned int fds = open_fds();

@@ -10,12 +10,12 @@
 #include "core/platform.h"
 #include "core/vcpu.h"
 
-#define RANGES_MAX	2048u
-#define WAITS_MAX	1000u
+#define RANGES_MAX 2048u
+#define WAITS_MAX 1000u
 
 const struct platform platform = {
 	.primary_ram = { FAKE_RAM, FAKE_RAM_BYTES },
-	.hyp_ram = { 0x80000000, FAKE_POOL * HYP_PAGE },
+	.hyp_ram = { 0x80000000, FAKE_POOL *HYP_PAGE },
 	.devices = { { 0x09000000, 0x1000 } },
 	.gicd = FAKE_GICD,
 	.gicr = FAKE_GICR,
@@ -76,7 +76,8 @@ static bool has_work(unsigned int n)
 	bool spi = false, line;
 
 	for (uint32_t i = INTID_SPI_FIRST; i < FAKE_IRQS; i++)
-		spi |= fake_machine.irq_pending[i] && fake_machine.irq_enabled[i] && !fake_machine.irq_active[i] && fake_machine.irq_route[i] == n;
+		spi |= fake_machine.irq_pending[i] && fake_machine.irq_enabled[i] &&
+		       !fake_machine.irq_active[i] && fake_machine.irq_route[i] == n;
 	fake_machine.cpu = n;
 	line = vtimer_line() && !(c->ppi_active >> INTID_TIMER & 1);
 	fake_machine.cpu = old;
@@ -123,9 +124,9 @@ void fake_settle(void)
 static void put_tree(void)
 {
 	static const uint32_t words[] = {
-		0xd00dfeed, 72, 56, 72, 40, 17, 16, 0, 0, 16,	/* header */
-		0, 0, 0, 0,					/* no reservations */
-		1, 0, 2, 9,					/* the root begins, has no name, ends; the end */
+		0xd00dfeed, 72, 56, 72, 40, 17, 16, 0, 0, 16, /* header */
+		0,	    0,	0,  0,			      /* no reservations */
+		1,	    0,	2,  9, /* the root begins, has no name, ends; the end */
 	};
 
 	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -170,7 +171,8 @@ static void check_lrs(void)
 {
 	for (unsigned int i = 0; i < FAKE_LRS; i++)
 		for (unsigned int j = 0; j < i; j++)
-			assert(!in_use(&me()->lr[i]) || !in_use(&me()->lr[j]) || me()->lr[i].intid != me()->lr[j].intid);
+			assert(!in_use(&me()->lr[i]) || !in_use(&me()->lr[j]) ||
+			       me()->lr[i].intid != me()->lr[j].intid);
 }
 
 uint32_t fake_ack(void)
@@ -342,7 +344,8 @@ void arch_space_free(struct arch_space *space)
 	space->root = NULL;
 }
 
-enum gh_error arch_space_map(struct arch_space *space, ipa_t ipa, pa_t pa, uint64_t size, unsigned int kind)
+enum gh_error arch_space_map(struct arch_space *space, ipa_t ipa, pa_t pa, uint64_t size,
+			     unsigned int kind)
 {
 	struct ranges *r = ranges(space);
 
@@ -387,7 +390,8 @@ enum gh_error arch_space_unmap(struct arch_space *space, ipa_t ipa, uint64_t siz
 	return GH_ERROR_OK;
 }
 
-bool arch_space_translate(struct arch_space *space, ipa_t ipa, pa_t *pa, unsigned int *kind, uint64_t *left)
+bool arch_space_translate(struct arch_space *space, ipa_t ipa, pa_t *pa, unsigned int *kind,
+			  uint64_t *left)
 {
 	const struct ranges *r = ranges(space);
 
@@ -477,8 +481,8 @@ unsigned int arch_eoi_count(void)
 
 /* --- Physical interrupts --- */
 
-#define SGI_KICK	0u
-#define PPI_HYP_TIMER	26u
+#define SGI_KICK 0u
+#define PPI_HYP_TIMER 26u
 
 unsigned int arch_irq_end(void)
 {
@@ -516,7 +520,8 @@ uint32_t arch_irq_take(void)
 		return INTID_TIMER;
 	}
 	for (uint32_t i = INTID_SPI_FIRST; i < FAKE_IRQS; i++) {
-		if (fake_machine.irq_pending[i] && fake_machine.irq_enabled[i] && !fake_machine.irq_active[i] && fake_machine.irq_route[i] == fake_machine.cpu) {
+		if (fake_machine.irq_pending[i] && fake_machine.irq_enabled[i] &&
+		    !fake_machine.irq_active[i] && fake_machine.irq_route[i] == fake_machine.cpu) {
 			fake_machine.irq_pending[i] = false;
 			fake_machine.irq_active[i] = true;
 			return i;

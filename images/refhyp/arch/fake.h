@@ -10,37 +10,38 @@
 
 #include "core/arch.h"
 
-#define FAKE_CPUS	4u
-#define FAKE_RAM	0x40000000ull
-#define FAKE_RAM_BYTES	0x1000000ull		/* 16 MiB */
-#define FAKE_LRS	4u
-#define FAKE_IRQS	288u
-#define FAKE_POOL	256u			/* pages */
-#define FAKE_GICD	0x08000000ull
-#define FAKE_GICR	0x080a0000ull
+#define FAKE_CPUS 4u
+#define FAKE_RAM 0x40000000ull
+#define FAKE_RAM_BYTES 0x1000000ull /* 16 MiB */
+#define FAKE_LRS 4u
+#define FAKE_IRQS 288u
+#define FAKE_POOL 256u /* pages */
+#define FAKE_GICD 0x08000000ull
+#define FAKE_GICR 0x080a0000ull
 
 struct fake_cpu {
-	struct lr lr[FAKE_LRS];			/* neither pending nor active: empty */
+	struct lr lr[FAKE_LRS]; /* neither pending nor active: empty */
 	bool more, evicted;
 	unsigned int eoi_count;
 	bool kicked, in_kick;
 	uint64_t timer;
-	uint32_t ppi_active;			/* physical state of private interrupts */
-	bool vtimer_pending;			/* the virtual timer's line is handled */
+	uint32_t ppi_active; /* physical state of private interrupts */
+	bool vtimer_pending; /* the virtual timer's line is handled */
 };
 
 struct fake_machine {
-	unsigned int cpu;			/* whose turn it is */
+	unsigned int cpu; /* whose turn it is */
 	unsigned int cpus;
 	uint64_t counter;
 	bool no_entropy;
-	bool off, reset;			/* the board went down */
-	unsigned int faults;			/* aborts and undefined instructions injected */
+	bool off, reset;     /* the board went down */
+	unsigned int faults; /* aborts and undefined instructions injected */
 	struct fake_cpu cpus_state[FAKE_CPUS];
-	bool irq_enabled[FAKE_IRQS], irq_edge[FAKE_IRQS], irq_pending[FAKE_IRQS], irq_active[FAKE_IRQS];
+	bool irq_enabled[FAKE_IRQS], irq_edge[FAKE_IRQS], irq_pending[FAKE_IRQS],
+		irq_active[FAKE_IRQS];
 	uint8_t irq_route[FAKE_IRQS];
-	unsigned int waits;			/* in a row, without anybody having something to do */
-	char log[256];				/* the last of it */
+	unsigned int waits; /* in a row, without anybody having something to do */
+	char log[256];	    /* the last of it */
 	size_t log_size;
 };
 

@@ -7,9 +7,9 @@
  */
 #include "core/object.h"
 
-#define SLOT_BITS	12
-#define SLOT_MASK	((1ull << SLOT_BITS) - 1)
-#define NEXT_USE	(1ull << SLOT_BITS)
+#define SLOT_BITS 12
+#define SLOT_MASK ((1ull << SLOT_BITS) - 1)
+#define NEXT_USE (1ull << SLOT_BITS)
 
 void cap_init(struct cspace *cspace, struct cap *caps, unsigned int count)
 {
@@ -51,7 +51,8 @@ void cap_revoke(struct cspace *cspace, uint64_t id)
 	hyp_unlock(&cspace->lock);
 }
 
-enum gh_error cap_find(struct cspace *cspace, uint64_t id, enum object_type type, uint32_t rights, void **object)
+enum gh_error cap_find(struct cspace *cspace, uint64_t id, enum object_type type, uint32_t rights,
+		       void **object)
 {
 	enum gh_error error = GH_ERROR_OK;
 	const struct cap *cap;

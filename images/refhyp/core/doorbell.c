@@ -3,7 +3,7 @@
 #include "core/object.h"
 #include "core/vgic.h"
 
-#define DOORBELLS_MAX	1024u
+#define DOORBELLS_MAX 1024u
 
 static struct doorbell bells[DOORBELLS_MAX];
 static hyp_spinlock_t bells_lock;
@@ -12,7 +12,8 @@ static bool asserted(const void *object)
 {
 	const struct doorbell *d = object;
 
-	return __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE) & __atomic_load_n(&d->enable, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE) &
+	       __atomic_load_n(&d->enable, __ATOMIC_ACQUIRE);
 }
 
 static void set(uint64_t *word, uint64_t value)
@@ -105,7 +106,8 @@ enum gh_error doorbell_reset(struct doorbell *d, uint64_t cap)
 	return GH_ERROR_OK;
 }
 
-enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear, uint64_t *cap)
+enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear,
+				  uint64_t *cap)
 {
 	uint32_t rights = GH_RIGHT_DOORBELL_SEND | (source_can_clear ? GH_RIGHT_DOORBELL_RECV : 0);
 	struct doorbell *d = NULL;

@@ -21,9 +21,9 @@
 typedef uint64_t ipa_t;
 typedef uint64_t pa_t;
 
-#define HYP_PAGE	4096u
-#define HYP_CPUS_MAX	8u	/* physical CPUs, and vCPUs of one VM */
-#define HYP_VMS_MAX	16u	/* secondary VMs */
+#define HYP_PAGE 4096u
+#define HYP_CPUS_MAX 8u /* physical CPUs, and vCPUs of one VM */
+#define HYP_VMS_MAX 16u /* secondary VMs */
 
 struct vm;
 
@@ -87,11 +87,12 @@ enum gh_error hyp_vm_set_gic(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t str
  * *virq: the wake-up interrupt (edge, INTID 960.. of the primary, free-list), bound as VCPU_RUN_WAKEUP.
  * GH_ERROR_NORESOURCES when no vCPU or interrupt is left; nothing is kept then.
  */
-enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint64_t *cap, uint32_t *virq);
+enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint64_t *cap,
+			      uint32_t *virq);
 
 /* Sets registers of a powered-off vCPU (sets as in VM_SET_CONTEXT: 0 X, 1 PC, 2 SP_EL0/SP_EL1). */
-enum gh_error hyp_vcpu_set_reg(struct vm *vm, unsigned int index, unsigned int set, unsigned int reg,
-			       uint64_t value);
+enum gh_error hyp_vcpu_set_reg(struct vm *vm, unsigned int index, unsigned int set,
+			       unsigned int reg, uint64_t value);
 
 /* Makes the vCPU runnable at its PC, EL1h, MMU off, interrupts masked; raises its wake-up interrupt. */
 void hyp_vcpu_power_on(struct vm *vm, unsigned int index);
@@ -108,7 +109,8 @@ void hyp_vm_kill(struct vm *vm);
  * A doorbell from the primary to the VM, bound to the VM's SPI `intid` (32..1019), level or edge as the guest
  * configures it. *cap: in the primary's space, right send, and receive when `source_can_clear`.
  */
-enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear, uint64_t *cap);
+enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear,
+				  uint64_t *cap);
 
 /* --- The message queue pair between the primary and the resource manager --- */
 
@@ -135,7 +137,7 @@ void rm_room(void);
 
 /* Why a VM's last vCPU went down, told once a VM, on the CPU that ran it, after its vcpu_run state is decided. */
 struct hyp_halt {
-	enum gh_rm_exit_type type;	/* SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 or HYP_ERROR */
+	enum gh_rm_exit_type type; /* SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 or HYP_ERROR */
 	uint32_t reset_type;
 	uint64_t reset_cookie;
 	bool smc64;
@@ -144,15 +146,16 @@ void rm_vm_halted(uint16_t vmid, const struct hyp_halt *halt);
 
 /* --- Plain services --- */
 
-void *hyp_alloc_page(void);		/* zeroed, HYP_PAGE bytes; NULL when none is left */
+void *hyp_alloc_page(void); /* zeroed, HYP_PAGE bytes; NULL when none is left */
 void hyp_free_page(void *page);
-uint64_t hyp_random(void);		/* for seeds given to guests */
-void hyp_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));	/* %s %u %x %lx %llx %p %c */
+uint64_t hyp_random(void); /* for seeds given to guests */
+void hyp_log(const char *fmt, ...)
+	__attribute__((format(printf, 1, 2))); /* %s %u %x %lx %llx %p %c */
 
 typedef struct hyp_spinlock {
 	uint32_t value;
 } hyp_spinlock_t;
-void hyp_lock(hyp_spinlock_t *lock);	/* not recursive; interrupts are masked at EL2 anyway */
+void hyp_lock(hyp_spinlock_t *lock); /* not recursive; interrupts are masked at EL2 anyway */
 void hyp_unlock(hyp_spinlock_t *lock);
 
 #endif

@@ -5,16 +5,17 @@
 #include "core/arch.h"
 #include "core/vcpu.h"
 
-#define ENTROPY_READS		4u
-#define ENTROPY_WINDOW_MS	33u
-#define ENTROPY_BYTES_MAX	16u
-#define IDENTITY		(GH_API_VERSION | GH_API_64BIT | GH_API_VARIANT_QCOM << GH_API_VARIANT_SHIFT)
-#define SCHEDULER_PRIORITY	(1ull << 28)
-#define FEATURES		(GH_FEATURE_PARTITION | GH_FEATURE_DOORBELL | GH_FEATURE_MSGQ | GH_FEATURE_VIC | \
-				 GH_FEATURE_VPM | GH_FEATURE_VCPU | GH_FEATURE_MEMEXTENT | GH_FEATURE_PRNG | \
-				 GH_FEATURE_VCPU_RUN | SCHEDULER_PRIORITY)
+#define ENTROPY_READS 4u
+#define ENTROPY_WINDOW_MS 33u
+#define ENTROPY_BYTES_MAX 16u
+#define IDENTITY (GH_API_VERSION | GH_API_64BIT | GH_API_VARIANT_QCOM << GH_API_VARIANT_SHIFT)
+#define SCHEDULER_PRIORITY (1ull << 28)
+#define FEATURES                                                                         \
+	(GH_FEATURE_PARTITION | GH_FEATURE_DOORBELL | GH_FEATURE_MSGQ | GH_FEATURE_VIC | \
+	 GH_FEATURE_VPM | GH_FEATURE_VCPU | GH_FEATURE_MEMEXTENT | GH_FEATURE_PRNG |     \
+	 GH_FEATURE_VCPU_RUN | SCHEDULER_PRIORITY)
 
-#define ARGS	8u
+#define ARGS 8u
 
 /* What one call is about: its arguments, the object that the first one names, and its results. out[0] is the error. */
 struct call {
@@ -26,9 +27,9 @@ struct call {
 
 struct entry {
 	enum gh_error (*run)(struct call *c);
-	uint8_t type;			/* of the object that arg[0] names; 0: none */
-	uint8_t zero;			/* one bit for each argument that must be 0 */
-	uint8_t results;		/* registers beside the error */
+	uint8_t type;	 /* of the object that arg[0] names; 0: none */
+	uint8_t zero;	 /* one bit for each argument that must be 0 */
+	uint8_t results; /* registers beside the error */
 	uint32_t rights;
 };
 
@@ -72,12 +73,14 @@ static enum gh_error queue_receive(struct call *c)
 
 static enum gh_error queue_configure_send(struct call *c)
 {
-	return c->arg[3] == ~0ull ? msgq_configure(c->object, true, c->arg[1], c->arg[2]) : GH_ERROR_ARG_INVALID;
+	return c->arg[3] == ~0ull ? msgq_configure(c->object, true, c->arg[1], c->arg[2])
+				  : GH_ERROR_ARG_INVALID;
 }
 
 static enum gh_error queue_configure_receive(struct call *c)
 {
-	return c->arg[3] == ~0ull ? msgq_configure(c->object, false, c->arg[1], c->arg[2]) : GH_ERROR_ARG_INVALID;
+	return c->arg[3] == ~0ull ? msgq_configure(c->object, false, c->arg[1], c->arg[2])
+				  : GH_ERROR_ARG_INVALID;
 }
 
 /* Interrupts of the objects that exist are bound for good, by the resource manager; nobody has the right to do it here. */
@@ -94,7 +97,8 @@ static enum gh_error entropy(struct call *c)
 
 	if (!bytes || bytes > ENTROPY_BYTES_MAX || bytes & 3)
 		return GH_ERROR_ARG_SIZE;
-	if (!v->entropy_reads || now - v->entropy_since > arch_counter_hz() * ENTROPY_WINDOW_MS / 1000) {
+	if (!v->entropy_reads ||
+	    now - v->entropy_since > arch_counter_hz() * ENTROPY_WINDOW_MS / 1000) {
 		v->entropy_since = now;
 		v->entropy_reads = 0;
 	}
@@ -128,23 +132,37 @@ static enum gh_error run_check(struct call *c)
 
 static const struct entry calls[] = {
 	[GH_CALL_IDENTIFY] = { identify, 0, 0, 3, 0 },
-	[GH_CALL_DOORBELL_BIND_VIRQ] = { bind_refused, OBJECT_DOORBELL, ZERO(3), 0, GH_RIGHT_DOORBELL_BIND },
-	[GH_CALL_DOORBELL_UNBIND_VIRQ] = { bind_refused, OBJECT_DOORBELL, ZERO(1), 0, GH_RIGHT_DOORBELL_BIND },
-	[GH_CALL_DOORBELL_SEND] = { bell_send, OBJECT_DOORBELL, ZERO(2), 1, GH_RIGHT_DOORBELL_SEND },
-	[GH_CALL_DOORBELL_RECEIVE] = { bell_receive, OBJECT_DOORBELL, ZERO(2), 1, GH_RIGHT_DOORBELL_RECV },
-	[GH_CALL_DOORBELL_RESET] = { bell_reset, OBJECT_DOORBELL, ZERO(1), 0, GH_RIGHT_DOORBELL_RECV },
-	[GH_CALL_DOORBELL_MASK] = { bell_mask, OBJECT_DOORBELL, ZERO(3), 0, GH_RIGHT_DOORBELL_RECV },
-	[GH_CALL_MSGQ_BIND_SEND_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(3), 0, GH_RIGHT_MSGQ_BIND_SEND },
-	[GH_CALL_MSGQ_BIND_RECV_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(3), 0, GH_RIGHT_MSGQ_BIND_RECV },
-	[GH_CALL_MSGQ_UNBIND_SEND_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(1), 0, GH_RIGHT_MSGQ_BIND_SEND },
-	[GH_CALL_MSGQ_UNBIND_RECV_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(1), 0, GH_RIGHT_MSGQ_BIND_RECV },
+	[GH_CALL_DOORBELL_BIND_VIRQ] = { bind_refused, OBJECT_DOORBELL, ZERO(3), 0,
+					 GH_RIGHT_DOORBELL_BIND },
+	[GH_CALL_DOORBELL_UNBIND_VIRQ] = { bind_refused, OBJECT_DOORBELL, ZERO(1), 0,
+					   GH_RIGHT_DOORBELL_BIND },
+	[GH_CALL_DOORBELL_SEND] = { bell_send, OBJECT_DOORBELL, ZERO(2), 1,
+				    GH_RIGHT_DOORBELL_SEND },
+	[GH_CALL_DOORBELL_RECEIVE] = { bell_receive, OBJECT_DOORBELL, ZERO(2), 1,
+				       GH_RIGHT_DOORBELL_RECV },
+	[GH_CALL_DOORBELL_RESET] = { bell_reset, OBJECT_DOORBELL, ZERO(1), 0,
+				     GH_RIGHT_DOORBELL_RECV },
+	[GH_CALL_DOORBELL_MASK] = { bell_mask, OBJECT_DOORBELL, ZERO(3), 0,
+				    GH_RIGHT_DOORBELL_RECV },
+	[GH_CALL_MSGQ_BIND_SEND_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(3), 0,
+					  GH_RIGHT_MSGQ_BIND_SEND },
+	[GH_CALL_MSGQ_BIND_RECV_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(3), 0,
+					  GH_RIGHT_MSGQ_BIND_RECV },
+	[GH_CALL_MSGQ_UNBIND_SEND_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(1), 0,
+					    GH_RIGHT_MSGQ_BIND_SEND },
+	[GH_CALL_MSGQ_UNBIND_RECV_VIRQ] = { bind_refused, OBJECT_MSGQ, ZERO(1), 0,
+					    GH_RIGHT_MSGQ_BIND_RECV },
 	[GH_CALL_MSGQ_SEND] = { queue_send, OBJECT_MSGQ, ZERO(4), 1, GH_RIGHT_MSGQ_SEND },
 	[GH_CALL_MSGQ_RECV] = { queue_receive, OBJECT_MSGQ, ZERO(3), 2, GH_RIGHT_MSGQ_RECV },
-	[GH_CALL_MSGQ_CONFIGURE_SEND] = { queue_configure_send, OBJECT_MSGQ, 0, 0, GH_RIGHT_MSGQ_SEND },
-	[GH_CALL_MSGQ_CONFIGURE_RECV] = { queue_configure_receive, OBJECT_MSGQ, 0, 0, GH_RIGHT_MSGQ_RECV },
+	[GH_CALL_MSGQ_CONFIGURE_SEND] = { queue_configure_send, OBJECT_MSGQ, 0, 0,
+					  GH_RIGHT_MSGQ_SEND },
+	[GH_CALL_MSGQ_CONFIGURE_RECV] = { queue_configure_receive, OBJECT_MSGQ, 0, 0,
+					  GH_RIGHT_MSGQ_RECV },
 	[GH_CALL_PRNG_GET_ENTROPY] = { entropy, 0, ZERO(1), 4, 0 },
-	[GH_CALL_VCPU_RUN] = { run, OBJECT_VCPU, ZERO(4), 4, GH_RIGHT_VCPU_AFFINITY | GH_RIGHT_VCPU_YIELD_TO },
-	[GH_CALL_VCPU_RUN_CHECK] = { run_check, OBJECT_VCPU, 0, 4, GH_RIGHT_VCPU_BIND_VIRQ | GH_RIGHT_VCPU_STATE },
+	[GH_CALL_VCPU_RUN] = { run, OBJECT_VCPU, ZERO(4), 4,
+			       GH_RIGHT_VCPU_AFFINITY | GH_RIGHT_VCPU_YIELD_TO },
+	[GH_CALL_VCPU_RUN_CHECK] = { run_check, OBJECT_VCPU, 0, 4,
+				     GH_RIGHT_VCPU_BIND_VIRQ | GH_RIGHT_VCPU_STATE },
 };
 
 static enum gh_error perform(const struct entry *entry, struct call *c)
@@ -155,7 +173,8 @@ static enum gh_error perform(const struct entry *entry, struct call *c)
 		if (entry->zero >> i & 1 && c->arg[i])
 			return GH_ERROR_ARG_INVALID;
 	if (entry->type) {
-		error = cap_find(&c->caller->vm->cspace, c->arg[0], entry->type, entry->rights, &c->object);
+		error = cap_find(&c->caller->vm->cspace, c->arg[0], entry->type, entry->rights,
+				 &c->object);
 		if (error)
 			return error;
 	}

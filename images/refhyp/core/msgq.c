@@ -12,11 +12,11 @@
 #include "core/object.h"
 #include "core/vgic.h"
 
-#define THRESHOLD_KEEP	(~0ull)
-#define THRESHOLD_DEPTH	(~1ull)
-#define DELAY_KEEP	(~0ull)
-#define TX_VIRQ		960u
-#define RX_VIRQ		961u
+#define THRESHOLD_KEEP (~0ull)
+#define THRESHOLD_DEPTH (~1ull)
+#define DELAY_KEEP (~0ull)
+#define TX_VIRQ 960u
+#define RX_VIRQ 961u
 
 struct message {
 	uint32_t size;
@@ -26,16 +26,16 @@ struct message {
 struct msgq {
 	hyp_spinlock_t lock;
 	uint32_t count, head;
-	uint32_t not_full, not_empty;	/* thresholds */
-	bool pushed;			/* and not received yet */
-	uint32_t tx_virq, rx_virq;	/* of the primary; 0: that end is the resource manager's */
+	uint32_t not_full, not_empty; /* thresholds */
+	bool pushed;		      /* and not received yet */
+	uint32_t tx_virq, rx_virq;    /* of the primary; 0: that end is the resource manager's */
 	struct virq_source tx_source, rx_source;
 	struct message ring[GH_RM_QUEUE_DEPTH];
 };
 
 static struct msgq to_rm, from_rm;
 static struct hyp_rm_link rm_link;
-static hyp_spinlock_t deliver_lock;	/* outermost: keeps messages to the resource manager in order */
+static hyp_spinlock_t deliver_lock; /* outermost: keeps messages to the resource manager in order */
 
 static uint32_t load(const uint32_t *word)
 {
@@ -53,7 +53,8 @@ static bool rx_asserted(const void *object)
 {
 	const struct msgq *q = object;
 
-	return load(&q->count) >= load(&q->not_empty) || __atomic_load_n(&q->pushed, __ATOMIC_ACQUIRE);
+	return load(&q->count) >= load(&q->not_empty) ||
+	       __atomic_load_n(&q->pushed, __ATOMIC_ACQUIRE);
 }
 
 /* --- The ring; the queue's lock is held --- */
@@ -89,13 +90,15 @@ static bool copy(uint64_t va, struct message *m, bool out)
 {
 	uint8_t *end[2] = { NULL, NULL };
 	uint32_t first = HYP_PAGE - (uint32_t)(va & (HYP_PAGE - 1));
-	uint32_t sizes[2] = { m->size < first ? m->size : first, m->size < first ? 0 : m->size - first };
+	uint32_t sizes[2] = { m->size < first ? m->size : first,
+			      m->size < first ? 0 : m->size - first };
 	pa_t pa;
 
 	for (unsigned int i = 0; i < 2; i++) {
 		if (!sizes[i])
 			continue;
-		if (!arch_guest_va(va + (i ? first : 0), out, &pa) || !hyp_is_primary_ram(pa, sizes[i]))
+		if (!arch_guest_va(va + (i ? first : 0), out, &pa) ||
+		    !hyp_is_primary_ram(pa, sizes[i]))
 			return false;
 		end[i] = hyp_ptr(pa);
 	}
@@ -127,7 +130,8 @@ static void deliver(void)
 	hyp_unlock(&deliver_lock);
 }
 
-enum gh_error msgq_send(struct msgq *q, struct vcpu *caller, const uint64_t *arg, uint64_t *not_full)
+enum gh_error msgq_send(struct msgq *q, struct vcpu *caller, const uint64_t *arg,
+			uint64_t *not_full)
 {
 	enum gh_error error = GH_ERROR_OK;
 	uint64_t size = arg[1];
@@ -196,7 +200,8 @@ enum gh_error msgq_configure(struct msgq *q, bool sender, uint64_t threshold, ui
 	if (sender ? threshold >= GH_RM_QUEUE_DEPTH : !threshold || threshold > GH_RM_QUEUE_DEPTH)
 		error = GH_ERROR_ARG_INVALID;
 	else
-		__atomic_store_n(sender ? &q->not_full : &q->not_empty, (uint32_t)threshold, __ATOMIC_RELEASE);
+		__atomic_store_n(sender ? &q->not_full : &q->not_empty, (uint32_t)threshold,
+				 __ATOMIC_RELEASE);
 	if (!error) {
 		uint32_t virq = sender ? q->tx_virq : q->rx_virq;
 		bool now = sender ? tx_asserted(q) : rx_asserted(q);
@@ -237,7 +242,10 @@ void hyp_rm_link(struct hyp_rm_link *link)
 
 static void init_one(struct msgq *q, uint32_t tx_virq, uint32_t rx_virq)
 {
-	*q = (struct msgq){ .not_full = GH_RM_QUEUE_DEPTH - 1, .not_empty = 1, .tx_virq = tx_virq, .rx_virq = rx_virq };
+	*q = (struct msgq){ .not_full = GH_RM_QUEUE_DEPTH - 1,
+			    .not_empty = 1,
+			    .tx_virq = tx_virq,
+			    .rx_virq = rx_virq };
 	q->tx_source = (struct virq_source){ .asserted = tx_asserted, .object = q };
 	q->rx_source = (struct virq_source){ .asserted = rx_asserted, .object = q };
 	if (tx_virq)

@@ -13,13 +13,14 @@ void cap_init(struct cspace *cspace, struct cap *caps, unsigned int count);
 uint64_t cap_add(struct cspace *cspace, enum object_type type, void *object, uint32_t rights);
 void cap_revoke(struct cspace *cspace, uint64_t id);
 /* *object is only a hint: it may go at any time, so its lock's holder compares its handle once more. */
-enum gh_error cap_find(struct cspace *cspace, uint64_t id, enum object_type type, uint32_t rights, void **object);
+enum gh_error cap_find(struct cspace *cspace, uint64_t id, enum object_type type, uint32_t rights,
+		       void **object);
 
 /* --- doorbell.c --- */
 struct doorbell {
 	hyp_spinlock_t lock;
-	uint64_t cap;			/* in the primary's space; GH_CAPID_INVALID: free */
-	struct vm *vm;			/* whose interrupt it raises */
+	uint64_t cap;  /* in the primary's space; GH_CAPID_INVALID: free */
+	struct vm *vm; /* whose interrupt it raises */
 	uint32_t intid;
 	uint64_t flags, enable, ack;
 	struct virq_source source;
@@ -34,13 +35,14 @@ void doorbell_remove_all(struct vm *vm);
 /* --- msgq.c: the pair of queues between the primary and the resource manager --- */
 struct msgq;
 void msgq_init(void);
-enum gh_error msgq_send(struct msgq *q, struct vcpu *caller, const uint64_t *arg, uint64_t *not_full);
+enum gh_error msgq_send(struct msgq *q, struct vcpu *caller, const uint64_t *arg,
+			uint64_t *not_full);
 enum gh_error msgq_receive(struct msgq *q, struct vcpu *caller, const uint64_t *arg, uint64_t *out);
 enum gh_error msgq_configure(struct msgq *q, bool sender, uint64_t threshold, uint64_t delay);
 
 /* --- virq.c: INTIDs of the primary that no hardware has --- */
 void virq_init(void);
-uint32_t virq_alloc(void);		/* 0: none is left */
+uint32_t virq_alloc(void); /* 0: none is left */
 void virq_free(uint32_t intid);
 
 /* --- hypercall.c --- */

@@ -13,14 +13,15 @@ struct platform_range {
 };
 
 struct platform {
-	struct platform_range primary_ram;	/* mapped 1:1 into the primary */
-	struct platform_range hyp_ram;		/* image, page pool */
-	struct platform_range devices[PLATFORM_DEVICES_MAX];	/* of the primary, 1:1; size 0 ends the list */
-	pa_t uart;				/* PL011, shared with the primary */
-	pa_t gicd, gicr;			/* GICv3; redistributors of 128 KiB, one a CPU */
-	pa_t dtb;				/* the primary's tree, and the room it may grow into */
+	struct platform_range primary_ram; /* mapped 1:1 into the primary */
+	struct platform_range hyp_ram;	   /* image, page pool */
+	struct platform_range
+		devices[PLATFORM_DEVICES_MAX]; /* of the primary, 1:1; size 0 ends the list */
+	pa_t uart;			       /* PL011, shared with the primary */
+	pa_t gicd, gicr;		       /* GICv3; redistributors of 128 KiB, one a CPU */
+	pa_t dtb; /* the primary's tree, and the room it may grow into */
 	uint64_t dtb_capacity;
-	pa_t kernel;				/* where the primary starts */
+	pa_t kernel; /* where the primary starts */
 };
 
 extern const struct platform platform;

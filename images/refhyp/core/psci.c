@@ -4,31 +4,31 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define SMCCC_VERSION		0x80000000u
-#define SMCCC_ARCH_FEATURES	0x80000001u
-#define SMCCC_1_3		0x10003u
-#define PSCI_VERSION		0x84000000u
-#define PSCI_CPU_SUSPEND	0x84000001u
-#define PSCI_CPU_OFF		0x84000002u
-#define PSCI_CPU_ON		0x84000003u
-#define PSCI_AFFINITY_INFO	0x84000004u
-#define PSCI_SYSTEM_OFF		0x84000008u
-#define PSCI_SYSTEM_RESET	0x84000009u
-#define PSCI_FEATURES		0x8400000au
+#define SMCCC_VERSION 0x80000000u
+#define SMCCC_ARCH_FEATURES 0x80000001u
+#define SMCCC_1_3 0x10003u
+#define PSCI_VERSION 0x84000000u
+#define PSCI_CPU_SUSPEND 0x84000001u
+#define PSCI_CPU_OFF 0x84000002u
+#define PSCI_CPU_ON 0x84000003u
+#define PSCI_AFFINITY_INFO 0x84000004u
+#define PSCI_SYSTEM_OFF 0x84000008u
+#define PSCI_SYSTEM_RESET 0x84000009u
+#define PSCI_FEATURES 0x8400000au
 #define PSCI_CPU_DEFAULT_SUSPEND 0x8400000cu
-#define PSCI_SET_SUSPEND_MODE	0x8400000fu
-#define PSCI_SYSTEM_RESET2	0x84000012u
-#define SMC64			0x40000000u
-#define PSCI_1_1		0x10001u
+#define PSCI_SET_SUSPEND_MODE 0x8400000fu
+#define PSCI_SYSTEM_RESET2 0x84000012u
+#define SMC64 0x40000000u
+#define PSCI_1_1 0x10001u
 
-#define SUCCESS			0ll
-#define NOT_SUPPORTED		(-1ll)
-#define INVALID_PARAMETERS	(-2ll)
-#define ALREADY_ON		(-4ll)
-#define ON_PENDING		(-5ll)
-#define INTERNAL_FAILURE	(-6ll)
-#define AFFINITY_MASK		0xff00ffffffull
-#define RESET2_VENDOR		0x80000000u
+#define SUCCESS 0ll
+#define NOT_SUPPORTED (-1ll)
+#define INVALID_PARAMETERS (-2ll)
+#define ALREADY_ON (-4ll)
+#define ON_PENDING (-5ll)
+#define INTERNAL_FAILURE (-6ll)
+#define AFFINITY_MASK 0xff00ffffffull
+#define RESET2_VENDOR 0x80000000u
 
 /* The vCPU with this affinity; its index is affinity level 0. */
 static struct vcpu *target(struct vm *vm, uint64_t affinity)
@@ -172,7 +172,7 @@ static bool simple_call(struct vcpu *v, uint32_t function, const uint64_t *arg, 
 		*result = affinity_info(v, arg);
 		return true;
 	case PSCI_SET_SUSPEND_MODE:
-		*result = arg[0] ? NOT_SUPPORTED : SUCCESS;	/* 0: the platform coordinates */
+		*result = arg[0] ? NOT_SUPPORTED : SUCCESS; /* 0: the platform coordinates */
 		return true;
 	default:
 		return false;
@@ -185,10 +185,12 @@ bool psci_call(struct vcpu *v, uint32_t function)
 	int64_t result;
 
 	if (function == SMCCC_VERSION || function == SMCCC_ARCH_FEATURES) {
-		bool known = function == SMCCC_VERSION ||
-			     (uint32_t)arg[0] == SMCCC_VERSION || (uint32_t)arg[0] == SMCCC_ARCH_FEATURES;
+		bool known = function == SMCCC_VERSION || (uint32_t)arg[0] == SMCCC_VERSION ||
+			     (uint32_t)arg[0] == SMCCC_ARCH_FEATURES;
 
-		v->regs.x[0] = function == SMCCC_VERSION ? SMCCC_1_3 : known ? 0 : (uint64_t)NOT_SUPPORTED;
+		v->regs.x[0] = function == SMCCC_VERSION ? SMCCC_1_3
+			       : known			 ? 0
+							 : (uint64_t)NOT_SUPPORTED;
 		return true;
 	}
 	if (!v->psci)

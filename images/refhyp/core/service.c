@@ -4,22 +4,22 @@
 
 #include "core/arch.h"
 
-/* --- Locks: tickets, so that no CPU starves --- */
+/*
+ * --- Locks ---
+ * Whoever comes first gets it: an order of arrival would stall every CPU when the next in line is one that the machine
+ * beneath an emulated board does not run just then.
+ */
 
 void hyp_lock(hyp_spinlock_t *lock)
 {
-	uint32_t mine = __atomic_fetch_add(&lock->value, 1u << 16, __ATOMIC_ACQUIRE) >> 16;
-
-	while ((__atomic_load_n(&lock->value, __ATOMIC_ACQUIRE) & 0xffff) != mine)
-		arch_relax();
+	while (__atomic_exchange_n(&lock->value, 1, __ATOMIC_ACQUIRE))
+		while (__atomic_load_n(&lock->value, __ATOMIC_RELAXED))
+			arch_relax();
 }
 
 void hyp_unlock(hyp_spinlock_t *lock)
 {
-	/* The lower half alone is the holder's, and must not carry into the upper one. */
-	uint16_t *now = (uint16_t *)(void *)&lock->value;
-
-	__atomic_store_n(now, (uint16_t)(*now + 1), __ATOMIC_RELEASE);
+	__atomic_store_n(&lock->value, 0, __ATOMIC_RELEASE);
 }
 
 /* --- Pages: a heap that only grows, and a list of what came back --- */

@@ -8,17 +8,17 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define OWNER_SHIFT		24
-#define OWNER_MASK		0x3fu
-#define OWNER_HYPERVISOR	5u
-#define STANDARD_UID		0x8500ff01u
-#define STANDARD_REVISION	0x8500ff03u
-#define SVE_HINT		(1u << 16)
-#define HYPERCALL_MASK		0xffffc000u
-#define HYPERCALL_BITS		0x3fffu
+#define OWNER_SHIFT 24
+#define OWNER_MASK 0x3fu
+#define OWNER_HYPERVISOR 5u
+#define STANDARD_UID 0x8500ff01u
+#define STANDARD_REVISION 0x8500ff03u
+#define SVE_HINT (1u << 16)
+#define HYPERCALL_MASK 0xffffc000u
+#define HYPERCALL_BITS 0x3fffu
 
-#define IRQS_AT_ONCE		8u
-#define CSPACE_PRIMARY		2048u
+#define IRQS_AT_ONCE 8u
+#define CSPACE_PRIMARY 2048u
 
 static struct cap primary_caps[CSPACE_PRIMARY];
 
@@ -34,7 +34,8 @@ static void map_primary(struct vm *vm)
 	for (unsigned int i = 0; i < PLATFORM_DEVICES_MAX && platform.devices[i].size; i++) {
 		const struct platform_range *r = &platform.devices[i];
 
-		if (arch_space_map(&vm->space, r->base, r->base, r->size, GH_RM_ACL_R | GH_RM_ACL_W | SPACE_DEVICE))
+		if (arch_space_map(&vm->space, r->base, r->base, r->size,
+				   GH_RM_ACL_R | GH_RM_ACL_W | SPACE_DEVICE))
 			arch_panic("no memory for the primary's stage 2");
 	}
 }
@@ -164,7 +165,8 @@ static bool mapped_now(struct vm *vm, ipa_t ipa)
 	pa_t pa;
 
 	hyp_lock(&vm->stage_lock);
-	found = !(ipa >> hyp_ipa_bits()) && arch_space_translate(&vm->space, ipa, &pa, &kind, &left);
+	found = !(ipa >> hyp_ipa_bits()) &&
+		arch_space_translate(&vm->space, ipa, &pa, &kind, &left);
 	hyp_unlock(&vm->stage_lock);
 	return found;
 }
@@ -186,7 +188,8 @@ static void forward(struct vcpu *v, const struct fault *fault)
 	struct run_result result = { GH_VCPU_ADDRSPACE_VMMIO_READ, { a->ipa, a->size, 0 } };
 
 	if (a->write)
-		result = (struct run_result){ GH_VCPU_ADDRSPACE_VMMIO_WRITE, { a->ipa, a->size, a->value } };
+		result = (struct run_result){ GH_VCPU_ADDRSPACE_VMMIO_WRITE,
+					      { a->ipa, a->size, a->value } };
 	v->mmio = *a;
 	v->mmio_va = fault->va;
 	vcpu_exit(v, RUN_MMIO, result);
@@ -203,7 +206,8 @@ void trap_fault(const struct fault *fault)
 			vcpu_mmio_done(v, &fault->access, value);
 			return;
 		}
-		if (!mine && !vcpu_is_primary(v) && in_window(v->vm, &fault->access) && !mapped_now(v->vm, fault->ipa)) {
+		if (!mine && !vcpu_is_primary(v) && in_window(v->vm, &fault->access) &&
+		    !mapped_now(v->vm, fault->ipa)) {
 			forward(v, fault);
 			return;
 		}
@@ -293,6 +297,7 @@ void trap_return(void)
 		c->halted = false;
 		rm_vm_halted(c->halted_vmid, &c->halt);
 	}
-	while (flag(&c->current->refresh))
+	/* Once is enough: who asks again after this kicks this CPU as well. */
+	if (flag(&c->current->refresh))
 		vgic_refresh(c->current);
 }

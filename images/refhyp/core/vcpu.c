@@ -7,7 +7,8 @@
 #include "core/vgic.h"
 
 static const struct run_result result_ready = { GH_VCPU_READY, { 0 } };
-static const struct run_result result_dead = { GH_VCPU_POWERED_OFF, { GH_VCPU_POWERED_OFF_EXITED } };
+static const struct run_result result_dead = { GH_VCPU_POWERED_OFF,
+					       { GH_VCPU_POWERED_OFF_EXITED } };
 
 static bool killed(const struct vcpu *v)
 {
@@ -26,8 +27,15 @@ void vcpu_init(struct vm *vm, unsigned int index, bool psci)
 	struct vcpu *v = &vm->vcpu[index];
 
 	*v = (struct vcpu){
-		.vm = vm, .index = (uint8_t)index, .exists = true, .psci = psci, .run = RUN_OFF, .cpu = CPU_NONE,
-		.deadline = TIME_NEVER, .timer_cpu = CPU_NONE, .cap = GH_CAPID_INVALID,
+		.vm = vm,
+		.index = (uint8_t)index,
+		.exists = true,
+		.psci = psci,
+		.run = RUN_OFF,
+		.cpu = CPU_NONE,
+		.deadline = TIME_NEVER,
+		.timer_cpu = CPU_NONE,
+		.cap = GH_CAPID_INVALID,
 	};
 	arch_vcpu_reset(v, 0, 0);
 	vgic_reset_vcpu(v);
@@ -128,11 +136,13 @@ void vcpu_halt(struct vcpu *v, enum run_state next, const struct hyp_halt *halt)
 	if (next == RUN_FAULT) {
 		result = (struct run_result){ GH_VCPU_FAULT, { 0 } };
 	} else if (next == RUN_RESET) {
-		uint64_t kind = halt->type == GH_RM_EXIT_PSCI_SYSTEM_RESET ? GH_VCPU_RESET_IS_RESET : 0;
+		uint64_t kind = halt->type == GH_RM_EXIT_PSCI_SYSTEM_RESET ? GH_VCPU_RESET_IS_RESET
+									   : 0;
 
 		result = (struct run_result){
 			GH_VCPU_PSCI_SYSTEM_RESET,
-			{ halt->reset_type | kind | (halt->smc64 ? GH_VCPU_RESET2_SMC64 : 0), halt->reset_cookie },
+			{ halt->reset_type | kind | (halt->smc64 ? GH_VCPU_RESET2_SMC64 : 0),
+			  halt->reset_cookie },
 		};
 	}
 	v->halt = *halt;
@@ -182,7 +192,8 @@ void vcpu_mmio_done(struct vcpu *v, const struct mmio_access *access, uint64_t v
 }
 
 /* Under the VM's lock: whether v may run now; else *result tells the host why not. */
-static enum gh_error may_run(struct vcpu *v, const uint64_t *resume, struct run_result *result, bool *run)
+static enum gh_error may_run(struct vcpu *v, const uint64_t *resume, struct run_result *result,
+			     bool *run)
 {
 	enum gh_error error;
 
@@ -197,7 +208,8 @@ static enum gh_error may_run(struct vcpu *v, const uint64_t *resume, struct run_
 		*result = (struct run_result){ GH_VCPU_POWERED_OFF, { 0 } };
 		return GH_ERROR_OK;
 	case RUN_WAIT:
-		*result = (struct run_result){ GH_VCPU_EXPECTS_WAKEUP, { v->wait_data, v->wait_source } };
+		*result = (struct run_result){ GH_VCPU_EXPECTS_WAKEUP,
+					       { v->wait_data, v->wait_source } };
 		return GH_ERROR_OK;
 	case RUN_FAULT:
 		*result = (struct run_result){ GH_VCPU_FAULT, { 0 } };
@@ -276,13 +288,18 @@ enum gh_error vcpu_run_check(struct vcpu *v, uint64_t cap, uint64_t *out)
 	else if (v->run == RUN_RESET)
 		result = (struct run_result){
 			GH_VCPU_PSCI_SYSTEM_RESET,
-			{ v->halt.reset_type | (v->halt.type == GH_RM_EXIT_PSCI_SYSTEM_RESET ? GH_VCPU_RESET_IS_RESET : 0) |
-			  (v->halt.smc64 ? GH_VCPU_RESET2_SMC64 : 0), v->halt.reset_cookie },
+			{ v->halt.reset_type |
+				  (v->halt.type == GH_RM_EXIT_PSCI_SYSTEM_RESET
+					   ? GH_VCPU_RESET_IS_RESET
+					   : 0) |
+				  (v->halt.smc64 ? GH_VCPU_RESET2_SMC64 : 0),
+			  v->halt.reset_cookie },
 		};
 	else if (v->run == RUN_FAULT)
 		result = (struct run_result){ GH_VCPU_FAULT, { 0 } };
 	else if (v->run == RUN_WAIT)
-		result = (struct run_result){ GH_VCPU_EXPECTS_WAKEUP, { v->wait_data, v->wait_source } };
+		result = (struct run_result){ GH_VCPU_EXPECTS_WAKEUP,
+					      { v->wait_data, v->wait_source } };
 	else if (v->run == RUN_OFF)
 		result = (struct run_result){ GH_VCPU_POWERED_OFF, { 0 } };
 	else if (v->run != RUN_DEAD)
@@ -333,7 +350,8 @@ void hyp_vcpu_power_on(struct vm *vm, unsigned int index)
 	hyp_unlock(&vm->lock);
 }
 
-enum gh_error hyp_vcpu_set_reg(struct vm *vm, unsigned int index, unsigned int set, unsigned int reg, uint64_t value)
+enum gh_error hyp_vcpu_set_reg(struct vm *vm, unsigned int index, unsigned int set,
+			       unsigned int reg, uint64_t value)
 {
 	enum gh_error error = GH_ERROR_OK;
 	struct vcpu *v;

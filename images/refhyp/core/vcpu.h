@@ -37,10 +37,10 @@ struct emulated_timer vtimer_get(const struct vcpu *v);
 void vtimer_set(struct vcpu *v, struct emulated_timer timer);
 /* The next moment at which a timer of v, which is not loaded, can raise its interrupt. */
 uint64_t vtimer_deadline(const struct vcpu *v);
-void vtimer_wait(struct vcpu *v);		/* v waits: wake it at its deadline */
+void vtimer_wait(struct vcpu *v); /* v waits: wake it at its deadline */
 void vtimer_cancel(struct vcpu *v);
-void vtimer_fired(struct cpu *c);		/* the hypervisor's timer interrupt */
-void vtimer_program(struct cpu *c);		/* sets it to the next deadline that matters to this CPU */
+void vtimer_fired(struct cpu *c);   /* the hypervisor's timer interrupt */
+void vtimer_program(struct cpu *c); /* sets it to the next deadline that matters to this CPU */
 
 /* --- psci.c: false: not a PSCI or architecture call. regs hold the call and take the results --- */
 bool psci_call(struct vcpu *v, uint32_t function);

@@ -93,7 +93,8 @@ static void fold(struct vcpu *v, const struct lr *lr)
 			arch_irq_deactivate(lr->intid);
 		irq->hw_active = false;
 	}
-	if (!lr->pending && !lr->active && !irq->edge && irq->source && irq->source->asserted(irq->source->object))
+	if (!lr->pending && !lr->active && !irq->edge && irq->source &&
+	    irq->source->asserted(irq->source->object))
 		irq->pending = true;
 	irq->drop = false;
 	changed(v->vm, v, lr->intid);
@@ -109,7 +110,8 @@ static void fold_evicted(struct vcpu *v, unsigned int ended)
 		for (uint32_t intid = 0; intid < INTID_END; intid++) {
 			struct virq *irq = vgic_irq(v, intid);
 
-			if (irq->active && !irq->lr_owner && (intid < VM_PRIVATE || irq->target == v->index) &&
+			if (irq->active && !irq->lr_owner &&
+			    (intid < VM_PRIVATE || irq->target == v->index) &&
 			    (!best || irq->priority < best->priority)) {
 				best = irq;
 				best_id = intid;
@@ -132,7 +134,7 @@ static void sync(struct vcpu *v)
 {
 	unsigned int used = v->lr_used;
 
-	if (!v->loaded || !used)
+	if (!v->loaded || !(used || v->lr_evicted))
 		return;
 	v->lr_used = 0;
 	v->lr_stale = (uint8_t)(used > v->lr_stale ? used : v->lr_stale);
@@ -159,8 +161,8 @@ static void clear_stale(struct vcpu *v, unsigned int from)
 struct picks {
 	uint16_t intid[VM_LRS_MAX];
 	unsigned int n, room;
-	unsigned int pending, active;	/* candidates that there are, picked or not */
-	uint32_t urgent;		/* the pending one that comes first */
+	unsigned int pending, active; /* candidates that there are, picked or not */
+	uint32_t urgent;	      /* the pending one that comes first */
 };
 
 /* Active interrupts come first, so that their ends are seen; then by priority. */
@@ -201,14 +203,15 @@ static void collect(struct vcpu *v, struct picks *p)
 		pick(v, p, (uint32_t)__builtin_ctz(bits));
 	for (uint32_t word = 0; word < sizeof(gic->ready) / sizeof(gic->ready[0]); word++) {
 		for (uint64_t bits = gic->ready[word]; bits; bits &= bits - 1) {
-			uint32_t intid = INTID_SPI_FIRST + word * 64 + (uint32_t)__builtin_ctzll(bits);
+			uint32_t intid =
+				INTID_SPI_FIRST + word * 64 + (uint32_t)__builtin_ctzll(bits);
 
 			if (vgic_irq(v, intid)->target == v->index)
 				pick(v, p, intid);
 		}
 	}
 	/* Of what waits, the most urgent gets the last place even from an active one, or nothing would move. */
-	if (p->pending && p->n == p->room && vgic_irq(v, p->intid[p->n - 1])->active)
+	if (p->pending && p->n && p->n == p->room && vgic_irq(v, p->intid[p->n - 1])->active)
 		p->intid[p->n - 1] = (uint16_t)p->urgent;
 }
 
@@ -227,14 +230,13 @@ static void recheck_timer(struct vcpu *v)
 
 static void flush(struct vcpu *v)
 {
-	struct picks p = { .room = arch_lr_count() };
+	/* While a sibling needs them empty they stay so, and ends are counted; it asks for a refresh when it is done. */
+	struct picks p = { .room = v->want_sync ? 0 : arch_lr_count() };
 	unsigned int placed_active = 0, placed_pending = 0;
 	bool more, evicted;
 
 	recheck_timer(v);
-	/* While a sibling needs them empty they stay so; it asks for a refresh when it is done. */
-	if (!v->want_sync)
-		collect(v, &p);
+	collect(v, &p);
 	for (unsigned int i = 0; i < p.n; i++) {
 		struct virq *irq = vgic_irq(v, p.intid[i]);
 		struct lr lr = {
@@ -262,7 +264,7 @@ static void flush(struct vcpu *v)
 	}
 	v->lr_used = (uint8_t)p.n;
 	clear_stale(v, p.n);
-	more = placed_pending < p.pending;
+	more = placed_pending < p.pending && p.room;
 	evicted = placed_active < p.active;
 	/* System registers of the interrupt controller are slow, so what stays is not written. */
 	if (more != v->lr_more || evicted != v->lr_evicted)
@@ -329,7 +331,8 @@ bool vgic_pending(struct vcpu *v)
 			return true;
 	for (uint32_t word = 0; word < sizeof(gic->ready) / sizeof(gic->ready[0]); word++) {
 		for (uint64_t bits = gic->ready[word]; bits; bits &= bits - 1) {
-			const struct virq *irq = &gic->spi[word * 64 + (uint32_t)__builtin_ctzll(bits)];
+			const struct virq *irq =
+				&gic->spi[word * 64 + (uint32_t)__builtin_ctzll(bits)];
 
 			if (irq->target == v->index && wanted(v->vm, irq))
 				return true;
@@ -420,13 +423,13 @@ void vgic_fired(struct vcpu *v, uint32_t intid)
 	hyp_unlock(&vm->lock);
 }
 
-#define SGI_TARGETS(value)	((uint32_t)(value) & 0xffff)
-#define SGI_AFF1(value)		((uint32_t)((value) >> 16) & 0xff)
-#define SGI_INTID(value)	((uint32_t)((value) >> 24) & 15)
-#define SGI_AFF2(value)		((uint32_t)((value) >> 32) & 0xff)
-#define SGI_ALL_OTHERS(value)	((value) >> 40 & 1)
-#define SGI_RANGE(value)	((uint32_t)((value) >> 44) & 15)
-#define SGI_AFF3(value)		((uint32_t)((value) >> 48) & 0xff)
+#define SGI_TARGETS(value) ((uint32_t)(value)&0xffff)
+#define SGI_AFF1(value) ((uint32_t)((value) >> 16) & 0xff)
+#define SGI_INTID(value) ((uint32_t)((value) >> 24) & 15)
+#define SGI_AFF2(value) ((uint32_t)((value) >> 32) & 0xff)
+#define SGI_ALL_OTHERS(value) ((value) >> 40 & 1)
+#define SGI_RANGE(value) ((uint32_t)((value) >> 44) & 15)
+#define SGI_AFF3(value) ((uint32_t)((value) >> 48) & 0xff)
 
 void vgic_sgi(struct vcpu *v, uint64_t value, bool group1)
 {

@@ -5,10 +5,10 @@
 
 #include "core/vm.h"
 
-#define GICD_SIZE		0x10000ull
-#define GICR_SIZE		0x20000ull
-#define GICD_CTLR_GROUP0	1u
-#define GICD_CTLR_GROUP1	2u
+#define GICD_SIZE 0x10000ull
+#define GICR_SIZE 0x20000ull
+#define GICD_CTLR_GROUP0 1u
+#define GICD_CTLR_GROUP1 2u
 
 void vgic_init(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t stride);
 void vgic_reset_vcpu(struct vcpu *v);
@@ -42,7 +42,7 @@ void vgic_changed(struct vcpu *v, uint32_t intid);
 void vgic_changed_all(struct vm *vm);
 void vgic_begin(struct vcpu *v);
 void vgic_end(struct vcpu *v);
-void vgic_settle(struct vcpu *v);	/* empties the list registers of v's siblings until vgic_end() */
+void vgic_settle(struct vcpu *v); /* empties the list registers of v's siblings until vgic_end() */
 void vgic_unpend(struct vcpu *v, uint32_t intid);
 
 /* Serves an access to the frames; false: it is not one of theirs, or must abort (*mine tells). A read sets *value. */

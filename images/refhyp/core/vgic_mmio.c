@@ -4,56 +4,56 @@
 #include "core/vgic.h"
 
 /* Files of registers; in the redistributor's second frame at the same offsets. */
-#define IGROUPR		0x0080
-#define ISENABLER	0x0100
-#define ICENABLER	0x0180
-#define ISPENDR		0x0200
-#define ICPENDR		0x0280
-#define ISACTIVER	0x0300
-#define ICACTIVER	0x0380
-#define IPRIORITYR	0x0400
-#define ITARGETSR	0x0800
-#define ICFGR		0x0c00
-#define IGRPMODR	0x0d00
-#define NSACR		0x0e00
-#define SGIR		0x0f00
-#define SGI_FILES_END	0x0f30
-#define IROUTER		0x6100			/* of INTID 32 */
-#define IROUTER_END	(0x6000 + INTID_END * 8)
-#define ID_FIRST	0xffd0
-#define PIDR2		0xffe8
+#define IGROUPR 0x0080
+#define ISENABLER 0x0100
+#define ICENABLER 0x0180
+#define ISPENDR 0x0200
+#define ICPENDR 0x0280
+#define ISACTIVER 0x0300
+#define ICACTIVER 0x0380
+#define IPRIORITYR 0x0400
+#define ITARGETSR 0x0800
+#define ICFGR 0x0c00
+#define IGRPMODR 0x0d00
+#define NSACR 0x0e00
+#define SGIR 0x0f00
+#define SGI_FILES_END 0x0f30
+#define IROUTER 0x6100 /* of INTID 32 */
+#define IROUTER_END (0x6000 + INTID_END * 8)
+#define ID_FIRST 0xffd0
+#define PIDR2 0xffe8
 
-#define GICD_CTLR	0x0000
-#define GICD_TYPER	0x0004
-#define GICD_IIDR	0x0008
-#define GICD_TYPER2	0x000c
-#define STATUSR		0x0010
-#define SETSPI_NSR	0x0040
-#define CLRSPI_NSR	0x0048
-#define SETSPI_SR	0x0050
-#define CLRSPI_SR	0x0058
-#define GICR_CTLR	0x0000
-#define GICR_IIDR	0x0004
-#define GICR_TYPER	0x0008
-#define GICR_WAKER	0x0014
-#define GICR_PROPBASER	0x0070
-#define GICR_PENDBASER	0x0078
-#define GICR_PRIVATE	0x10000
+#define GICD_CTLR 0x0000
+#define GICD_TYPER 0x0004
+#define GICD_IIDR 0x0008
+#define GICD_TYPER2 0x000c
+#define STATUSR 0x0010
+#define SETSPI_NSR 0x0040
+#define CLRSPI_NSR 0x0048
+#define SETSPI_SR 0x0050
+#define CLRSPI_SR 0x0058
+#define GICR_CTLR 0x0000
+#define GICR_IIDR 0x0004
+#define GICR_TYPER 0x0008
+#define GICR_WAKER 0x0014
+#define GICR_PROPBASER 0x0070
+#define GICR_PENDBASER 0x0078
+#define GICR_PRIVATE 0x10000
 
-#define CTLR_ALWAYS	0x50u			/* one security state, affinity routing */
+#define CTLR_ALWAYS 0x50u /* one security state, affinity routing */
 /* 1020 INTIDs, message-based SPIs, 10 bits of INTID, affinity level 3, no 1-of-N. */
-#define TYPER_VALUE	(31u | 1u << 16 | 9u << 19 | 1u << 24 | 1u << 25)
-#define IIDR_VALUE	0x47000070u
-#define PIDR2_VALUE	0x30u
-#define GICR_LAST	(1ull << 4)
-#define PRIORITY_MASK	0xf8u			/* five bits */
-#define ROUTE_MASK	0x80ffffffu
+#define TYPER_VALUE (31u | 1u << 16 | 9u << 19 | 1u << 24 | 1u << 25)
+#define IIDR_VALUE 0x47000070u
+#define PIDR2_VALUE 0x30u
+#define GICR_LAST (1ull << 4)
+#define PRIORITY_MASK 0xf8u /* five bits */
+#define ROUTE_MASK 0x80ffffffu
 
 struct reg {
-	struct vcpu *v;				/* who accesses */
-	struct vcpu *owner;			/* whose private interrupts; the accessor for SPIs */
+	struct vcpu *v;	    /* who accesses */
+	struct vcpu *owner; /* whose private interrupts; the accessor for SPIs */
 	uint32_t offset, size;
-	bool write, priv;			/* priv: a redistributor's */
+	bool write, priv; /* priv: a redistributor's */
 	uint64_t value;
 };
 
@@ -302,8 +302,8 @@ static bool message_spi(struct reg *r)
 {
 	uint32_t intid = (uint32_t)r->value & 0x3ff;
 
-	if (r->write && (r->offset == SETSPI_NSR || r->offset == CLRSPI_NSR) && intid >= INTID_SPI_FIRST &&
-	    intid < INTID_END)
+	if (r->write && (r->offset == SETSPI_NSR || r->offset == CLRSPI_NSR) &&
+	    intid >= INTID_SPI_FIRST && intid < INTID_END)
 		set_pending(r->v, intid, r->offset == SETSPI_NSR);
 	r->value = 0;
 	return true;
@@ -352,7 +352,8 @@ static bool redist_access(struct reg *r)
 {
 	const struct vm *vm = r->v->vm;
 	unsigned int index = r->owner->index;
-	uint64_t typer = (uint64_t)index << 32 | index << 8 | (index + 1 == vm->vcpus ? GICR_LAST : 0);
+	uint64_t typer = (uint64_t)index << 32 | index << 8 |
+			 (index + 1 == vm->vcpus ? GICR_LAST : 0);
 
 	if (r->offset >= GICR_PRIVATE) {
 		r->offset -= GICR_PRIVATE;
@@ -394,7 +395,11 @@ bool vgic_access(struct vcpu *v, const struct mmio_access *access, uint64_t *val
 {
 	struct vm *vm = v->vm;
 	struct vgic *gic = &vm->gic;
-	struct reg r = { .v = v, .owner = v, .size = access->size, .write = access->write, .value = access->value };
+	struct reg r = { .v = v,
+			 .owner = v,
+			 .size = access->size,
+			 .write = access->write,
+			 .value = access->value };
 	uint64_t frames = gic->stride * vm->vcpus;
 	bool dist = gic->stride && access->ipa - gic->gicd < GICD_SIZE;
 	bool ok;

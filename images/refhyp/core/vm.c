@@ -6,8 +6,8 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define IPA_BITS	36u
-#define ALIGN_GIC	0xffffull
+#define IPA_BITS 36u
+#define ALIGN_GIC 0xffffull
 
 struct vm hyp_vms[HYP_VMS_MAX + 1];
 struct cpu hyp_cpus[HYP_CPUS_MAX];
@@ -37,7 +37,8 @@ bool hyp_is_primary_ram(pa_t pa, uint64_t size)
 {
 	const struct platform_range *ram = &platform.primary_ram;
 
-	return pa >= ram->base && pa - ram->base <= ram->size && size <= ram->size - (pa - ram->base);
+	return pa >= ram->base && pa - ram->base <= ram->size &&
+	       size <= ram->size - (pa - ram->base);
 }
 
 void *hyp_ptr(pa_t pa)
@@ -77,7 +78,8 @@ enum gh_error hyp_vm_map(struct vm *vm, ipa_t ipa, pa_t pa, uint64_t size, unsig
 {
 	enum gh_error error;
 
-	if (!range_ok(ipa, size) || pa & (HYP_PAGE - 1) || !hyp_is_primary_ram(pa, size) || rights & ~7u)
+	if (!range_ok(ipa, size) || pa & (HYP_PAGE - 1) || !hyp_is_primary_ram(pa, size) ||
+	    rights & ~7u)
 		return GH_ERROR_ARG_INVALID;
 	hyp_lock(&vm->stage_lock);
 	if (touches_gic(vm, ipa, size))
@@ -190,7 +192,8 @@ enum gh_error hyp_vm_set_gic(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t str
 	enum gh_error error = GH_ERROR_OK;
 
 	if ((gicd | gicr | stride) & ALIGN_GIC || stride < GICR_SIZE || stride > 1ull << 32 ||
-	    !range_ok(gicd, GICD_SIZE) || !range_ok(gicr, GICR_SIZE) || overlap(gicd, GICD_SIZE, gicr, GICR_SIZE))
+	    !range_ok(gicd, GICD_SIZE) || !range_ok(gicr, GICR_SIZE) ||
+	    overlap(gicd, GICD_SIZE, gicr, GICR_SIZE))
 		return GH_ERROR_ARG_INVALID;
 	hyp_lock(&vm->lock);
 	if (vm->gic.stride)
@@ -201,7 +204,8 @@ enum gh_error hyp_vm_set_gic(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t str
 	return error;
 }
 
-enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint64_t *cap, uint32_t *virq)
+enum gh_error hyp_vm_add_vcpu(struct vm *vm, unsigned int index, bool psci, uint64_t *cap,
+			      uint32_t *virq)
 {
 	const uint32_t rights = GH_RIGHT_VCPU_AFFINITY | GH_RIGHT_VCPU_YIELD_TO;
 	struct vcpu *v;

@@ -7,12 +7,13 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define CTL_ENABLE	1u
-#define CTL_MASKED	2u
+#define CTL_ENABLE 1u
+#define CTL_MASKED 2u
 
 static uint64_t ptimer_deadline(const struct vcpu *v)
 {
-	return (v->ptimer.ctl & (CTL_ENABLE | CTL_MASKED)) == CTL_ENABLE ? v->ptimer.cval : TIME_NEVER;
+	return (v->ptimer.ctl & (CTL_ENABLE | CTL_MASKED)) == CTL_ENABLE ? v->ptimer.cval
+									 : TIME_NEVER;
 }
 
 static bool ptimer_fires(const void *object)

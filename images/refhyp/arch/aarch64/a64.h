@@ -6,29 +6,40 @@
 #include "core/arch.h"
 #include "core/platform.h"
 
-#define SYS_READ(name) ({ uint64_t sys_v; __asm__ volatile("mrs %0, " #name : "=r"(sys_v)); sys_v; })
-#define SYS_WRITE(name, value) \
-	do { uint64_t sys_w = (value); __asm__ volatile("msr " #name ", %0" : : "r"(sys_w)); } while (0)
+#define SYS_READ(name)                                            \
+	({                                                        \
+		uint64_t sys_v;                                   \
+		__asm__ volatile("mrs %0, " #name : "=r"(sys_v)); \
+		sys_v;                                            \
+	})
+#define SYS_WRITE(name, value)                                        \
+	do {                                                          \
+		uint64_t sys_w = (value);                             \
+		__asm__ volatile("msr " #name ", %0" : : "r"(sys_w)); \
+	} while (0)
 #define ISB() __asm__ volatile("isb" : : : "memory")
 #define DSB(kind) __asm__ volatile("dsb " #kind : : : "memory")
 #define TLBI(op) __asm__ volatile("tlbi " #op : : : "memory")
-#define TLBI_ADDR(op, value) __asm__ volatile("tlbi " #op ", %0" : : "r"((uint64_t)(value)) : "memory")
+#define TLBI_ADDR(op, value) \
+	__asm__ volatile("tlbi " #op ", %0" : : "r"((uint64_t)(value)) : "memory")
 #define AT(op, va) __asm__ volatile("at " #op ", %0" : : "r"((uint64_t)(va)) : "memory")
 
 /* Saved program state. */
-#define PSTATE_A32	(1ull << 4)
-#define PSTATE_MODE	0xfull
-#define PSTATE_EL0	0x0ull
-#define PSTATE_EL1H	0x5ull
-#define PSTATE_DAIF	0x3c0ull
-#define PSTATE_PAN	(1ull << 22)
+#define PSTATE_A32 (1ull << 4)
+#define PSTATE_MODE 0xfull
+#define PSTATE_EL0 0x0ull
+#define PSTATE_EL1H 0x5ull
+#define PSTATE_DAIF 0x3c0ull
+#define PSTATE_PAN (1ull << 22)
 
 /* EL1 registers that belong to a vCPU and change hands whenever another one is loaded. */
+/* clang-format off */
 #define EL1_REGISTERS(X) \
-	X(sctlr_el1) X(cpacr_el1) X(ttbr0_el1) X(ttbr1_el1) X(esr_el1) X(afsr0_el1) \
-	X(afsr1_el1) X(far_el1) X(mair_el1) X(amair_el1) X(vbar_el1) X(contextidr_el1) X(tpidr_el0) \
-	X(tpidrro_el0) X(tpidr_el1) X(cntkctl_el1) X(par_el1) X(elr_el1) X(spsr_el1) X(sp_el0) X(sp_el1) \
-	X(mdscr_el1) X(csselr_el1) X(cntv_cval_el0)
+	X(sctlr_el1) X(cpacr_el1) X(ttbr0_el1) X(ttbr1_el1) X(esr_el1) X(afsr0_el1) X(afsr1_el1) \
+	X(far_el1) X(mair_el1) X(amair_el1) X(vbar_el1) X(contextidr_el1) X(tpidr_el0) \
+	X(tpidrro_el0) X(tpidr_el1) X(cntkctl_el1) X(par_el1) X(elr_el1) X(spsr_el1) X(sp_el0) \
+	X(sp_el1) X(mdscr_el1) X(csselr_el1) X(cntv_cval_el0)
+/* clang-format on */
 
 struct a64_vcpu {
 	alignas(16) uint8_t q[32][16];
@@ -47,10 +58,11 @@ static inline struct a64_vcpu *a64(struct vcpu *v)
 }
 
 /* entry.S */
-extern char refhyp_vectors[], refhyp_secondary[], image_start[], image_rodata[], image_data[], image_end[];
+extern char refhyp_vectors[], refhyp_secondary[], image_start[], image_rodata[], image_data[],
+	image_end[];
 extern char refhyp_stacks[];
-#define STACK_SIZE	16384u			/* a CPU's; the page below it is not mapped */
-#define STACK_STRIDE	(STACK_SIZE + HYP_PAGE)
+#define STACK_SIZE 16384u /* a CPU's; the page below it is not mapped */
+#define STACK_STRIDE (STACK_SIZE + HYP_PAGE)
 void a64_fp_save(void *q);
 void a64_fp_load(const void *q);
 
@@ -66,7 +78,8 @@ struct pgtable {
 	void (*flush)(const struct pgtable *table, uint64_t addr, uint64_t size);
 	const void *owner;
 };
-#define PGTABLE_ATTR	0xfff0000000000ffcull	/* the bits of a leaf that are neither address nor type */
+#define PGTABLE_ATTR \
+	0xfff0000000000ffcull /* the bits of a leaf that are neither address nor type */
 enum gh_error pgtable_map(struct pgtable *t, uint64_t addr, pa_t pa, uint64_t size, uint64_t attr);
 enum gh_error pgtable_unmap(struct pgtable *t, uint64_t addr, uint64_t size);
 bool pgtable_walk(const struct pgtable *t, uint64_t addr, pa_t *pa, uint64_t *attr, uint64_t *left);

@@ -2,26 +2,26 @@
 /* Brings the CPUs up at EL2: the hypervisor's own translation tables, the processor's controls, firmware calls. */
 #include "arch/aarch64/a64.h"
 
-#define PSCI_CPU_ON		0xc4000003u
-#define PSCI_AFFINITY_INFO	0xc4000004u
-#define PSCI_SYSTEM_OFF		0x84000008u
-#define PSCI_SYSTEM_RESET	0x84000009u
+#define PSCI_CPU_ON 0xc4000003u
+#define PSCI_AFFINITY_INFO 0xc4000004u
+#define PSCI_SYSTEM_OFF 0x84000008u
+#define PSCI_SYSTEM_RESET 0x84000009u
 
 /* Stage-1 leaf attributes at EL2; MAIR index 0 is device-nGnRnE, 1 normal write-back. */
-#define EL2_AF		(1ull << 10)
-#define EL2_SHARED	(3ull << 8)
-#define EL2_RES1	(1ull << 6)
-#define EL2_READ_ONLY	(1ull << 7)
-#define EL2_NO_EXEC	(1ull << 54)
-#define EL2_DEVICE	(EL2_AF | EL2_RES1 | EL2_NO_EXEC)
-#define EL2_NORMAL	(EL2_AF | EL2_RES1 | EL2_SHARED | 1ull << 2)
-#define EL2_MAIR	0xff00ull
-#define EL2_TCR		(1ull << 31 | 1ull << 23 | 2ull << 16 | 3ull << 12 | 1ull << 10 | 1ull << 8 | 25)
-#define EL2_SCTLR_RES1	0x30c50830ull
-#define EL2_SCTLR_ON	(EL2_SCTLR_RES1 | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12 | 1ull << 19)
+#define EL2_AF (1ull << 10)
+#define EL2_SHARED (3ull << 8)
+#define EL2_RES1 (1ull << 6)
+#define EL2_READ_ONLY (1ull << 7)
+#define EL2_NO_EXEC (1ull << 54)
+#define EL2_DEVICE (EL2_AF | EL2_RES1 | EL2_NO_EXEC)
+#define EL2_NORMAL (EL2_AF | EL2_RES1 | EL2_SHARED | 1ull << 2)
+#define EL2_MAIR 0xff00ull
+#define EL2_TCR (1ull << 31 | 1ull << 23 | 2ull << 16 | 3ull << 12 | 1ull << 10 | 1ull << 8 | 25)
+#define EL2_SCTLR_RES1 0x30c50830ull
+#define EL2_SCTLR_ON (EL2_SCTLR_RES1 | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12 | 1ull << 19)
 
-#define BOOT_TABLES	16u
-#define GIC_WINDOW	0x02000000ull		/* what of the device space the hypervisor maps for itself */
+#define BOOT_TABLES 16u
+#define GIC_WINDOW 0x02000000ull /* what of the device space the hypervisor maps for itself */
 
 static alignas(HYP_PAGE) uint64_t boot_tables[BOOT_TABLES][512];
 static unsigned int boot_tables_used;
@@ -37,9 +37,11 @@ static uint64_t firmware(uint32_t function, uint64_t a1, uint64_t a2, uint64_t a
 	register uint64_t x2 __asm__("x2") = a2;
 	register uint64_t x3 __asm__("x3") = a3;
 
-	__asm__ volatile("smc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
-			 : : "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
-			 "x16", "x17", "memory");
+	__asm__ volatile("smc #0"
+			 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+			 :
+			 : "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14",
+			   "x15", "x16", "x17", "memory");
 	return x0;
 }
 
@@ -237,18 +239,21 @@ bool arch_entropy(uint32_t *word)
 	if ((SYS_READ(id_aa64isar0_el1) >> 60) == 0)
 		return false;
 	/* RNDR; the zero flag tells that there was nothing to give. */
-	__asm__ volatile("mrs %0, s3_3_c2_c4_0\n\tmrs %1, nzcv" : "=r"(value), "=r"(flags) : : "cc");
+	__asm__ volatile("mrs %0, s3_3_c2_c4_0\n\tmrs %1, nzcv"
+			 : "=r"(value), "=r"(flags)
+			 :
+			 : "cc");
 	*word = (uint32_t)value;
 	return !(flags >> 30 & 1);
 }
 
 /* --- Console: PL011 --- */
 
-#define UART_DATA	0x00
-#define UART_FLAGS	0x18
-#define UART_FULL	(1u << 5)
-#define UART_CONTROL	0x30
-#define UART_ON		0x301u			/* UART and transmitter enabled */
+#define UART_DATA 0x00
+#define UART_FLAGS 0x18
+#define UART_FULL (1u << 5)
+#define UART_CONTROL 0x30
+#define UART_ON 0x301u /* UART and transmitter enabled */
 
 void arch_putc(char c)
 {

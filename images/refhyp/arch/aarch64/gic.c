@@ -3,42 +3,42 @@
 #include "arch/aarch64/a64.h"
 
 /* Distributor and redistributor. */
-#define GICD_CTLR	0x0000
-#define GICD_TYPER	0x0004
-#define IGROUPR		0x0080
-#define ISENABLER	0x0100
-#define ICENABLER	0x0180
-#define ISPENDR		0x0200
-#define ICPENDR		0x0280
-#define ISACTIVER	0x0300
-#define ICACTIVER	0x0380
-#define IPRIORITYR	0x0400
-#define ICFGR		0x0c00
-#define IROUTER		0x6000
-#define CTLR_ON		0x13u			/* affinity routing, both groups */
-#define CTLR_RWP	(1u << 31)
-#define GICR_STRIDE	0x20000ull
-#define GICR_WAKER	0x0014
-#define WAKER_SLEEP	2u
-#define WAKER_ASLEEP	4u
-#define GICR_PRIVATE	0x10000ull
-#define PRIORITY	0xa0a0a0a0u
+#define GICD_CTLR 0x0000
+#define GICD_TYPER 0x0004
+#define IGROUPR 0x0080
+#define ISENABLER 0x0100
+#define ICENABLER 0x0180
+#define ISPENDR 0x0200
+#define ICPENDR 0x0280
+#define ISACTIVER 0x0300
+#define ICACTIVER 0x0380
+#define IPRIORITYR 0x0400
+#define ICFGR 0x0c00
+#define IROUTER 0x6000
+#define CTLR_ON 0x13u /* affinity routing, both groups */
+#define CTLR_RWP (1u << 31)
+#define GICR_STRIDE 0x20000ull
+#define GICR_WAKER 0x0014
+#define WAKER_SLEEP 2u
+#define WAKER_ASLEEP 4u
+#define GICR_PRIVATE 0x10000ull
+#define PRIORITY 0xa0a0a0a0u
 
-#define SGI_KICK	0u
-#define PPI_MAINTENANCE	25u
-#define PPI_HYP_TIMER	26u
-#define OURS		(1u << SGI_KICK | 1u << PPI_MAINTENANCE | 1u << PPI_HYP_TIMER | 1u << INTID_TIMER)
+#define SGI_KICK 0u
+#define PPI_MAINTENANCE 25u
+#define PPI_HYP_TIMER 26u
+#define OURS (1u << SGI_KICK | 1u << PPI_MAINTENANCE | 1u << PPI_HYP_TIMER | 1u << INTID_TIMER)
 
-#define LR_EOI		(1ull << 41)
-#define LR_GROUP1	(1ull << 60)
-#define LR_HW		(1ull << 61)
-#define LR_PENDING	(1ull << 62)
-#define LR_ACTIVE	(1ull << 63)
-#define HCR_EN		(1ull << 0)
-#define HCR_UIE		(1ull << 1)
-#define HCR_LRENPIE	(1ull << 2)
-#define HCR_TDIR	(1ull << 14)
-#define HCR_EOI_SHIFT	27
+#define LR_EOI (1ull << 41)
+#define LR_GROUP1 (1ull << 60)
+#define LR_HW (1ull << 61)
+#define LR_PENDING (1ull << 62)
+#define LR_ACTIVE (1ull << 63)
+#define HCR_EN (1ull << 0)
+#define HCR_UIE (1ull << 1)
+#define HCR_LRENPIE (1ull << 2)
+#define HCR_TDIR (1ull << 14)
+#define HCR_EOI_SHIFT 27
 
 static unsigned int irq_end, lr_count;
 
@@ -95,7 +95,8 @@ void a64_gic_init_cpu(unsigned int cpu)
 	ISB();
 	SYS_WRITE(icc_pmr_el1, 0xff);
 	SYS_WRITE(icc_bpr1_el1, 0);
-	SYS_WRITE(icc_ctlr_el1, SYS_READ(icc_ctlr_el1) | 2);	/* priority drop apart from deactivation */
+	SYS_WRITE(icc_ctlr_el1,
+		  SYS_READ(icc_ctlr_el1) | 2); /* priority drop apart from deactivation */
 	SYS_WRITE(icc_igrpen1_el1, 1);
 	lr_count = (unsigned int)(SYS_READ(ich_vtr_el2) & 31) + 1;
 	for (unsigned int i = 0; i < lr_count; i++)
@@ -189,24 +190,56 @@ bool arch_irq_pending(uint32_t intid)
 
 /* --- List registers --- */
 
-#define LR_ACCESS(i, op) \
-	switch (i) { \
-	case 0: op(ich_lr0_el2); break; \
-	case 1: op(ich_lr1_el2); break; \
-	case 2: op(ich_lr2_el2); break; \
-	case 3: op(ich_lr3_el2); break; \
-	case 4: op(ich_lr4_el2); break; \
-	case 5: op(ich_lr5_el2); break; \
-	case 6: op(ich_lr6_el2); break; \
-	case 7: op(ich_lr7_el2); break; \
-	case 8: op(ich_lr8_el2); break; \
-	case 9: op(ich_lr9_el2); break; \
-	case 10: op(ich_lr10_el2); break; \
-	case 11: op(ich_lr11_el2); break; \
-	case 12: op(ich_lr12_el2); break; \
-	case 13: op(ich_lr13_el2); break; \
-	case 14: op(ich_lr14_el2); break; \
-	default: op(ich_lr15_el2); break; \
+#define LR_ACCESS(i, op)          \
+	switch (i) {              \
+	case 0:                   \
+		op(ich_lr0_el2);  \
+		break;            \
+	case 1:                   \
+		op(ich_lr1_el2);  \
+		break;            \
+	case 2:                   \
+		op(ich_lr2_el2);  \
+		break;            \
+	case 3:                   \
+		op(ich_lr3_el2);  \
+		break;            \
+	case 4:                   \
+		op(ich_lr4_el2);  \
+		break;            \
+	case 5:                   \
+		op(ich_lr5_el2);  \
+		break;            \
+	case 6:                   \
+		op(ich_lr6_el2);  \
+		break;            \
+	case 7:                   \
+		op(ich_lr7_el2);  \
+		break;            \
+	case 8:                   \
+		op(ich_lr8_el2);  \
+		break;            \
+	case 9:                   \
+		op(ich_lr9_el2);  \
+		break;            \
+	case 10:                  \
+		op(ich_lr10_el2); \
+		break;            \
+	case 11:                  \
+		op(ich_lr11_el2); \
+		break;            \
+	case 12:                  \
+		op(ich_lr12_el2); \
+		break;            \
+	case 13:                  \
+		op(ich_lr13_el2); \
+		break;            \
+	case 14:                  \
+		op(ich_lr14_el2); \
+		break;            \
+	default:                  \
+		op(ich_lr15_el2); \
+		break;            \
 	}
 
 unsigned int arch_lr_count(void)
@@ -249,7 +282,8 @@ void arch_lr_read(unsigned int i, struct lr *lr)
 
 void arch_lr_overflow(bool more, bool evicted)
 {
-	SYS_WRITE(ich_hcr_el2, HCR_EN | (more ? HCR_UIE : 0) | (evicted ? HCR_LRENPIE | HCR_TDIR : 0));
+	SYS_WRITE(ich_hcr_el2,
+		  HCR_EN | (more ? HCR_UIE : 0) | (evicted ? HCR_LRENPIE | HCR_TDIR : 0));
 }
 
 unsigned int arch_eoi_count(void)

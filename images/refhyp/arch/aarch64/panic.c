@@ -2,7 +2,7 @@
 /* The last words: why, registers, whose CPU it was, and the return addresses on the stack. */
 #include "arch/aarch64/a64.h"
 
-#define FRAMES_MAX	24u
+#define FRAMES_MAX 24u
 
 static uint32_t panicking;
 
@@ -16,6 +16,8 @@ static void backtrace(uint64_t frame)
 	for (unsigned int i = 0; i < FRAMES_MAX && in_image(frame) && !(frame & 15); i++) {
 		const uint64_t *record = (const uint64_t *)(uintptr_t)frame;
 
+		if (!in_image(record[1]))
+			break;
 		hyp_log("  from %lx\n", record[1]);
 		if (record[0] <= frame)
 			break;
@@ -31,7 +33,8 @@ static void owner(void)
 	if (!v)
 		hyp_log("CPU %u, no vCPU\n", c ? c->id : 0);
 	else
-		hyp_log("CPU %u for VM %u vCPU %u at %lx\n", c->id, v->vm->vmid, v->index, v->regs.pc);
+		hyp_log("CPU %u for VM %u vCPU %u at %lx\n", c->id, v->vm->vmid, v->index,
+			v->regs.pc);
 }
 
 /* The first CPU that panics speaks; another one, or a panic in the panic, ends here. */
@@ -54,13 +57,14 @@ _Noreturn void arch_panic(const char *why)
 _Noreturn void a64_panic_trap(const struct regs *regs, unsigned int vector)
 {
 	only_once();
-	hyp_log("PANIC: exception %u at EL2: ESR %lx FAR %lx\n", vector, SYS_READ(esr_el2), SYS_READ(far_el2));
+	hyp_log("PANIC: exception %u at EL2: ESR %lx FAR %lx\n", vector, SYS_READ(esr_el2),
+		SYS_READ(far_el2));
 	hyp_log("  pc %lx pstate %lx\n", regs->pc, regs->pstate);
 	for (unsigned int i = 0; i < 30; i += 2)
 		hyp_log("  x%u %lx x%u %lx\n", i, regs->x[i], i + 1, regs->x[i + 1]);
 	hyp_log("  x30 %lx\n", regs->x[30]);
 	owner();
-	hyp_log("  from %lx\n  from %lx\n", regs->pc, regs->x[30]);
+	hyp_log("  from %lx\n", regs->pc);
 	backtrace(regs->x[29]);
 	arch_system_off();
 }

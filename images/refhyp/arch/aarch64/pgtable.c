@@ -8,13 +8,13 @@
  */
 #include "arch/aarch64/a64.h"
 
-#define ENTRIES		512u
-#define DESC_VALID	1ull
-#define DESC_TABLE	2ull			/* at level 3: a page */
-#define DESC_ADDR	0x0000fffffffff000ull
-#define COUNT_SHIFT	2
-#define COUNT_MASK	(0x3ffull << COUNT_SHIFT)
-#define WALK_LEAVES	512u			/* how far pgtable_walk() looks for contiguous leaves */
+#define ENTRIES 512u
+#define DESC_VALID 1ull
+#define DESC_TABLE 2ull /* at level 3: a page */
+#define DESC_ADDR 0x0000fffffffff000ull
+#define COUNT_SHIFT 2
+#define COUNT_MASK (0x3ffull << COUNT_SHIFT)
+#define WALK_LEAVES 512u /* how far pgtable_walk() looks for contiguous leaves */
 
 static unsigned int level_shift(unsigned int level)
 {
@@ -291,7 +291,8 @@ bool pgtable_walk(const struct pgtable *t, uint64_t addr, pa_t *pa, uint64_t *at
 			break;
 		walk(t, next, &w);
 		desc = *w.path[w.level];
-		if (!(desc & DESC_VALID) || (desc & PGTABLE_ATTR) != *attr || (desc & DESC_ADDR) != *pa + *left)
+		if (!(desc & DESC_VALID) || (desc & PGTABLE_ATTR) != *attr ||
+		    (desc & DESC_ADDR) != *pa + *left)
 			break;
 		*left += level_size(w.level);
 	}

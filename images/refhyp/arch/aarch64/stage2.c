@@ -2,16 +2,16 @@
 /* Stage-2 tables of the VMs, their TLB maintenance, and addresses as a guest uses them. */
 #include "arch/aarch64/a64.h"
 
-#define S2_AF		(1ull << 10)
-#define S2_SHARED	(3ull << 8)
-#define S2_READ		(1ull << 6)
-#define S2_WRITE	(1ull << 7)
-#define S2_NORMAL	(0xfull << 2)
-#define S2_DEVICE	(0x1ull << 2)		/* nGnRE */
-#define S2_NO_EXEC	(1ull << 54)
-#define FLUSH_PAGES	64u			/* above this, a whole VM is forgotten at once */
-#define PAR_FAULT	1ull
-#define PAR_ADDR	0x000ffffffffff000ull
+#define S2_AF (1ull << 10)
+#define S2_SHARED (3ull << 8)
+#define S2_READ (1ull << 6)
+#define S2_WRITE (1ull << 7)
+#define S2_NORMAL (0xfull << 2)
+#define S2_DEVICE (0x1ull << 2) /* nGnRE */
+#define S2_NO_EXEC (1ull << 54)
+#define FLUSH_PAGES 64u /* above this, a whole VM is forgotten at once */
+#define PAR_FAULT 1ull
+#define PAR_ADDR 0x000ffffffffff000ull
 
 static void flush(const struct pgtable *table, uint64_t addr, uint64_t size)
 {
@@ -43,7 +43,11 @@ static void flush(const struct pgtable *table, uint64_t addr, uint64_t size)
 static struct pgtable tables(const struct arch_space *space)
 {
 	return (struct pgtable){
-		.root = space->root, .alloc = hyp_alloc_page, .release = hyp_free_page, .flush = flush, .owner = space,
+		.root = space->root,
+		.alloc = hyp_alloc_page,
+		.release = hyp_free_page,
+		.flush = flush,
+		.owner = space,
 	};
 }
 
@@ -71,7 +75,8 @@ void arch_space_free(struct arch_space *space)
 	space->root = NULL;
 }
 
-enum gh_error arch_space_map(struct arch_space *space, ipa_t ipa, pa_t pa, uint64_t size, unsigned int kind)
+enum gh_error arch_space_map(struct arch_space *space, ipa_t ipa, pa_t pa, uint64_t size,
+			     unsigned int kind)
 {
 	struct pgtable t = tables(space);
 	uint64_t attr = S2_AF | (kind & SPACE_DEVICE ? S2_DEVICE : S2_NORMAL | S2_SHARED);
@@ -95,7 +100,8 @@ enum gh_error arch_space_unmap(struct arch_space *space, ipa_t ipa, uint64_t siz
 	return pgtable_unmap(&t, ipa, size);
 }
 
-bool arch_space_translate(struct arch_space *space, ipa_t ipa, pa_t *pa, unsigned int *kind, uint64_t *left)
+bool arch_space_translate(struct arch_space *space, ipa_t ipa, pa_t *pa, unsigned int *kind,
+			  uint64_t *left)
 {
 	struct pgtable t = tables(space);
 	uint64_t attr;
@@ -103,7 +109,8 @@ bool arch_space_translate(struct arch_space *space, ipa_t ipa, pa_t *pa, unsigne
 	if (!pgtable_walk(&t, ipa, pa, &attr, left))
 		return false;
 	*kind = (attr & S2_READ ? GH_RM_ACL_R : 0u) | (attr & S2_WRITE ? GH_RM_ACL_W : 0u) |
-		(attr & S2_NO_EXEC ? 0u : GH_RM_ACL_X) | ((attr & S2_NORMAL) == S2_NORMAL ? 0u : SPACE_DEVICE);
+		(attr & S2_NO_EXEC ? 0u : GH_RM_ACL_X) |
+		((attr & S2_NORMAL) == S2_NORMAL ? 0u : SPACE_DEVICE);
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What the compiler and libfdt expect of a C library. */
 /* Else the compiler would make these loops into calls of themselves. */
-#pragma GCC optimize ("no-tree-loop-distribute-patterns")
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
 
 #include <limits.h>
 #include <stddef.h>

@@ -2,23 +2,23 @@
 /* System registers that trap: what a vCPU may know of the processor, and the few that it may write. */
 #include "arch/aarch64/a64.h"
 
-#define REG(op0, op1, crn, crm, op2) \
-	((op0) << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
-#define ICC_SGI1R	REG(3, 0, 12, 11, 5)
-#define ICC_ASGI1R	REG(3, 0, 12, 11, 6)
-#define ICC_SGI0R	REG(3, 0, 12, 11, 7)
-#define ICC_DIR		REG(3, 0, 12, 11, 1)
-#define ACTLR		REG(3, 0, 1, 0, 1)
-#define CNTP_TVAL	REG(3, 3, 14, 2, 0)
-#define CNTP_CTL	REG(3, 3, 14, 2, 1)
-#define CNTP_CVAL	REG(3, 3, 14, 2, 2)
-#define MDSCR		REG(2, 0, 0, 2, 2)
-#define OSLSR		REG(2, 0, 1, 1, 4)
-#define ID_FIRST	REG(3, 0, 0, 1, 0)
-#define ID_LAST		REG(3, 0, 0, 7, 7)
-#define MDSCR_STEP	((1ull << 0) | (1ull << 12) | (1ull << 13))	/* SS, TDCC, KDE: no hardware breakpoints */
-#define TIMER_CTL_MASK	3u
-#define TIMER_FIRES	4u
+#define REG(op0, op1, crn, crm, op2) ((op0) << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
+#define ICC_SGI1R REG(3, 0, 12, 11, 5)
+#define ICC_ASGI1R REG(3, 0, 12, 11, 6)
+#define ICC_SGI0R REG(3, 0, 12, 11, 7)
+#define ICC_DIR REG(3, 0, 12, 11, 1)
+#define ACTLR REG(3, 0, 1, 0, 1)
+#define CNTP_TVAL REG(3, 3, 14, 2, 0)
+#define CNTP_CTL REG(3, 3, 14, 2, 1)
+#define CNTP_CVAL REG(3, 3, 14, 2, 2)
+#define MDSCR REG(2, 0, 0, 2, 2)
+#define OSLSR REG(2, 0, 1, 1, 4)
+#define ID_FIRST REG(3, 0, 0, 1, 0)
+#define ID_LAST REG(3, 0, 0, 7, 7)
+#define MDSCR_STEP \
+	((1ull << 0) | (1ull << 12) | (1ull << 13)) /* SS, TDCC, KDE: no hardware breakpoints */
+#define TIMER_CTL_MASK 3u
+#define TIMER_FIRES 4u
 
 /* ID registers of CRm 4 to 7; all others read as zero: there is no AArch32. The same for every VM and CPU. */
 static uint64_t ids[4][8];
@@ -46,7 +46,8 @@ void a64_ids_init(void)
 	uint64_t pfr0 = SYS_READ(id_aa64pfr0_el1), mmfr0 = SYS_READ(id_aa64mmfr0_el1);
 
 	/* AArch64 only at EL0 and EL1; FP, SIMD, GIC, DIT, CSV3 as they are; no RAS, SVE, MPAM, AMU, RME. */
-	ids[0][0] = 0x11 | fields(pfr0, 1 << 4 | 1 << 5 | 1 << 6 | 1 << 12 | 1 << 15) | at_most(pfr0, 56, 1);
+	ids[0][0] = 0x11 | fields(pfr0, 1 << 4 | 1 << 5 | 1 << 6 | 1 << 12 | 1 << 15) |
+		    at_most(pfr0, 56, 1);
 	/* BTI and SSBS; no MTE, SME, NMI. */
 	ids[0][1] = fields(SYS_READ(id_aa64pfr1_el1), 1 << 0 | 1 << 1);
 	/* ARMv8 debug with two breakpoints and watchpoints that never hit; no PMU, trace, profiling. */
@@ -54,7 +55,8 @@ void a64_ids_init(void)
 	/* All but TME. */
 	ids[2][0] = fields(SYS_READ(id_aa64isar0_el1), 0xffff & ~(1 << 6));
 	/* No pointer authentication, no LS64, no XS. */
-	ids[2][1] = fields(SYS_READ(id_aa64isar1_el1), 1 << 0 | 1 << 3 | 1 << 4 | 1 << 5 | 0x3f << 8 | 1 << 13);
+	ids[2][1] = fields(SYS_READ(id_aa64isar1_el1),
+			   1 << 0 | 1 << 3 | 1 << 4 | 1 << 5 | 0x3f << 8 | 1 << 13);
 	ids[2][2] = 0;
 	/* 36 bits of physical address; granules without 52-bit forms; no fine-grained traps, no ECV. */
 	ids[3][0] = 1 | fields(mmfr0, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4) | at_most(mmfr0, 20, 1) |
@@ -62,8 +64,9 @@ void a64_ids_init(void)
 	/* Hardware access flag, HPDS, PAN, ETS. */
 	ids[3][1] = fields(SYS_READ(id_aa64mmfr1_el1), 1 << 0 | 1 << 3 | 1 << 5 | 1 << 9);
 	/* UAO, LSM, CCIDX, ST, AT, IDS, TTL, BBM, E0PD. */
-	ids[3][2] = fields(SYS_READ(id_aa64mmfr2_el1),
-			   1 << 1 | 1 << 2 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 12 | 1 << 13 | 1 << 15);
+	ids[3][2] =
+		fields(SYS_READ(id_aa64mmfr2_el1), 1 << 1 | 1 << 2 | 1 << 5 | 1 << 7 | 1 << 8 |
+							   1 << 9 | 1 << 12 | 1 << 13 | 1 << 15);
 }
 
 static uint64_t debug_read(uint32_t reg)
@@ -98,7 +101,8 @@ static bool sys_read(struct vcpu *v, uint32_t reg, uint64_t *value)
 		else if (reg == CNTP_CVAL)
 			*value = timer.cval;
 		else
-			*value = timer.ctl | (timer.ctl & 1 && arch_counter() >= timer.cval ? TIMER_FIRES : 0);
+			*value = timer.ctl |
+				 (timer.ctl & 1 && arch_counter() >= timer.cval ? TIMER_FIRES : 0);
 		return true;
 	default:
 		(void)v;
@@ -148,7 +152,8 @@ static bool sys_write(uint32_t reg, uint64_t value)
 /* iss: of the trapped MRS or MSR. pc still points at it. */
 void a64_trap_sysreg(struct vcpu *v, uint32_t iss)
 {
-	uint32_t reg = REG(iss >> 20 & 3, iss >> 14 & 7, iss >> 10 & 15, iss >> 1 & 15, iss >> 17 & 7);
+	uint32_t reg =
+		REG(iss >> 20 & 3, iss >> 14 & 7, iss >> 10 & 15, iss >> 1 & 15, iss >> 17 & 7);
 	unsigned int rt = iss >> 5 & 31;
 	bool read = iss & 1, from_user = !(v->regs.pstate & (PSTATE_MODE | PSTATE_A32));
 	uint64_t value = 0;

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Registers of the guest's GIC by way of the servant's loads, stores and moves. */
+#include "gic.h"
+
+static u64 bank(struct vm *vm, unsigned int cpu, u32 offset, u32 intid)
+{
+	u64 base = intid < 32 ? GICR_SGI(vm, cpu) : GICD_BASE;
+
+	return base + offset + intid / 32 * 4;
+}
+
+void gic_open(struct vm *vm, unsigned int cpu)
+{
+	guest_write32(vm, cpu, GICD_CTLR, 0x12);
+	vcpu_do(vm, cpu, INSN(msr_pmr), 0, 0xf8, 0);
+	vcpu_do(vm, cpu, INSN(msr_grpen1), 0, 1, 0);
+}
+
+void gic_set_bit(struct vm *vm, unsigned int cpu, u32 offset, u32 intid)
+{
+	guest_write32(vm, cpu, bank(vm, cpu, offset, intid), 1u << intid % 32);
+}
+
+bool gic_bit(struct vm *vm, unsigned int cpu, u32 offset, u32 intid)
+{
+	return guest_read32(vm, cpu, bank(vm, cpu, offset, intid)) >> intid % 32 & 1;
+}
+
+void gic_enable(struct vm *vm, unsigned int cpu, u32 intid)
+{
+	u64 group = bank(vm, cpu, GIC_IGROUPR, intid);
+
+	guest_write32(vm, cpu, group, guest_read32(vm, cpu, group) | 1u << intid % 32);
+	gic_set_bit(vm, cpu, GIC_ISENABLER, intid);
+}
+
+u32 gic_acknowledge(struct vm *vm, unsigned int cpu)
+{
+	vcpu_do(vm, cpu, INSN(mrs_iar1), 0, 0, 0);
+	return vm->cpu[cpu].out[0];
+}
+
+void gic_end(struct vm *vm, unsigned int cpu, u32 intid)
+{
+	vcpu_do(vm, cpu, INSN(msr_eoir1), 0, intid, 0);
+}

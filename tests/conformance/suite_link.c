@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Section 2.2: what the guest's tree becomes at START, read by the owner where memory may be shared. */
+#include <linux/mm.h>
+
+#include "parcel.h"
+#include "suite.h"
+#include "vm.h"
+
+#define BUFFER_LABEL 0x51
+#define BUFFER_BASE 0xa0000000u
+
+static const void *tree_of(struct vm *vm)
+{
+	return vm->memory + VM_TREE;
+}
+
+static void patched(struct vm *vm)
+{
+	static const char *const compatible[] = { "gunyah-hypervisor", "qcom,gunyah-hypervisor-1.0",
+						  "qcom,gunyah-hypervisor", "simple-bus" };
+	const void *t = tree_of(vm);
+	unsigned int i;
+	char path[40];
+
+	expect("/hypervisor is there", 1, tree_has(t, "hypervisor"));
+	for (i = 0; i < ARRAY_SIZE(compatible); i++)
+		expect(say("/hypervisor is compatible with %s", compatible[i]), 1,
+		       tree_lists(t, "hypervisor", "compatible", compatible[i]));
+	expect("/hypervisor: #address-cells", 2, tree_u32(t, "hypervisor", "#address-cells", 0));
+	expect("/hypervisor: #size-cells", 0, tree_u32(t, "hypervisor", "#size-cells", 0));
+	expect("gunyah-vm: vmid", vm->vmid,
+	       tree_u32(t, "hypervisor/qcom,gunyah-vm", "qcom,vmid", 0));
+	expect("gunyah-vm: owner", GH_VMID_PRIMARY,
+	       tree_u32(t, "hypervisor/qcom,gunyah-vm", "qcom,owner-vmid", 0));
+	expect("gunyah-vm: vendor", 1,
+	       tree_lists(t, "hypervisor/qcom,gunyah-vm", "qcom,vendor", "Qualcomm"));
+	expect("gunyah-vm: image name", 1,
+	       tree_lists(t, "hypervisor/qcom,gunyah-vm", "qcom,image-name", "conformance"));
+	snprintf(path, sizeof(path), "hypervisor/bell-%u", BELL_SPI);
+	expect("doorbell: there", 1, tree_has(t, path));
+	expect("doorbell: compatible", 1, tree_lists(t, path, "compatible", "qcom,gunyah-doorbell"));
+	expect("doorbell: a capability", 1,
+	       tree_lists(t, path, "compatible", "qcom,gunyah-capability"));
+	expect("doorbell: label", BELL_SPI, tree_u32(t, path, "label", 0));
+	expect("doorbell: qcom,label", BELL_SPI, tree_u32(t, path, "qcom,label", 0));
+	expect("doorbell: interrupt, type", 0, tree_u32(t, path, "interrupts", 0));
+	expect("doorbell: interrupt, number", BELL_SPI, tree_u32(t, path, "interrupts", 1));
+	expect("doorbell: interrupt, edge", 1, tree_u32(t, path, "interrupts", 2));
+	expect("/memory: base", VM_BASE, tree_u32(t, "memory", "reg", 1));
+	expect("/memory: size", VM_SIZE, tree_u32(t, "memory", "reg", 3));
+	expect("/chosen has a seed", 1, tree_u32(t, "chosen", "kaslr-seed", 0) != ~0u);
+	expect("/vsoc is there", 1, tree_has(t, "vsoc"));
+	expect("the tree still fits", 1,
+	       be32_to_cpup((const __be32 *)t + 1) <= VM_TREE_SIZE);
+}
+
+/* --- The guest's own link to the resource manager --- */
+
+struct link {
+	u64 tx, rx;
+};
+
+static u64 u64_of(const void *t, const char *path, const char *property, unsigned int index)
+{
+	return (u64)tree_u32(t, path, property, index * 2) << 32 |
+	       tree_u32(t, path, property, index * 2 + 1);
+}
+
+/* A request of the guest, and its reply's error word; *value is the next one. */
+static u32 guest_rm(struct vm *vm, const struct link *link, u32 id, const void *data, size_t size,
+		    u32 *value)
+{
+	u8 *out = vm->memory + VM_SCRATCH, *in = out + 4096;
+	struct gh_rm_header head = { GH_RM_API, GH_RM_TYPE_REQUEST, cpu_to_le16(next_seq()),
+				     cpu_to_le32(id) };
+	unsigned int tries = 2000;
+
+	memcpy(out, &head, sizeof(head));
+	memcpy(out + sizeof(head), data, size);
+	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_MSGQ_SEND), link->tx,
+		   sizeof(head) + size, VM_BASE + VM_SCRATCH, GH_MSGQ_PUSH);
+	if (vm->cpu[0].out[0])
+		return RM_SILENT;
+	while (tries--) {
+		GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_MSGQ_RECV), link->rx,
+			   VM_BASE + VM_SCRATCH + 4096, GH_RM_MSG_SIZE);
+		if (vm->cpu[0].out[0] || (in[1] & GH_RM_TYPE_MASK) != GH_RM_TYPE_REPLY ||
+		    get16(in + 2) != le16_to_cpu(head.seq))
+			continue;
+		*value = get32(in + 12);
+		return get32(in + 8);
+	}
+	return RM_SILENT;
+}
+
+static void asks(struct vm *vm, const struct link *link)
+{
+	static const char message[] = "\5\0\0\0crash\0\0";
+	struct gh_rm_vmid request = { 0 };
+	const struct reply *r;
+	u32 value = 0;
+
+	expect_rm("the guest: VM_GET_VMID", GH_RM_OK,
+		  guest_rm(vm, link, GH_RM_VM_GET_VMID, NULL, 0, &value));
+	expect("the guest: its VMID", vm->vmid, value);
+	expect_rm("the guest: VM_GET_OWNER", GH_RM_OK,
+		  guest_rm(vm, link, GH_RM_VM_GET_OWNER, NULL, 0, &value));
+	expect("the guest: its owner", GH_VMID_PRIMARY, value);
+	expect_rm("the guest: VM_GET_STATE of itself", GH_RM_OK,
+		  guest_rm(vm, link, GH_RM_VM_GET_STATE, &request, 4, &value));
+	expect_vm_state("the guest: its state", GH_RM_VM_STATE_RUNNING, value & 0xff);
+	expect_rm("the guest: VM_ALLOCATE", GH_RM_ERROR_DENIED,
+		  guest_rm(vm, link, GH_RM_VM_ALLOCATE, &request, 4, &value));
+	expect_rm("the guest: an unknown id", (u32)GH_RM_ERROR_UNIMPLEMENTED,
+		  guest_rm(vm, link, 0x56000099, NULL, 0, &value));
+	expect_rm("the guest: VM_SET_STATUS by a dynamic VM", GH_RM_ERROR_DENIED,
+		  guest_rm(vm, link, GH_RM_VM_SET_STATUS, &request, 4, &value));
+	request.vmid = cpu_to_le16(vm->vmid);
+	expect_rm("the guest: VM_SET_CRASH_MSG", GH_RM_OK,
+		  guest_rm(vm, link, GH_RM_VM_SET_CRASH_MSG, message, 12, &value));
+	if (expect_rm("VM_GET_CRASH_MSG by the owner", GH_RM_OK,
+		      rm_call(GH_RM_VM_GET_CRASH_MSG, &request, 4, &r)))
+		expect("what the guest left", 1,
+		       get16(r->data) == 5 && !memcmp(r->data + 4, "crash", 5));
+	expect_rm("the guest: MEM_RECLAIM of its own image", GH_RM_ERROR_DENIED,
+		  guest_rm(vm, link, GH_RM_MEM_RECLAIM,
+			   &(struct gh_rm_mem_handle){ .handle = cpu_to_le32(vm->handle) }, 8,
+			   &value));
+	expect_rm("the guest: MEM_RELEASE of its own image", GH_RM_ERROR_DENIED,
+		  guest_rm(vm, link, GH_RM_MEM_RELEASE,
+			   &(struct gh_rm_mem_handle){ .handle = cpu_to_le32(vm->handle) }, 8,
+			   &value));
+	expect_rm("the guest: VM_STOP of the primary", GH_RM_ERROR_VMID_INVALID,
+		  guest_rm(vm, link, GH_RM_VM_STOP, "\3\0\1\0\0\0\0", 8, &value));
+}
+
+static void leaves(struct vm *vm, const struct link *link)
+{
+	const struct notice *n;
+	u32 value;
+
+	/* The reply may never be seen: the vCPU ends with the request. */
+	vcpu_woken(vm, 0, 0);
+	guest_rm(vm, link, GH_RM_VM_EXIT, "\1\0\1", 4, &value);
+	n = await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, 5000);
+	if (!need("VM_EXITED after the guest's VM_EXIT", n))
+		return;
+	expect("VM_EXIT: type", GH_RM_EXIT_VM_EXIT, get16(n->data + 2));
+	expect("VM_EXIT: flags and code", 1 | 1 << 16, get32(n->data + 8));
+}
+
+static void link(void)
+{
+	struct vm_spec spec = { .tree = { .cpus = 1, .bells = 1, .link = true }, .share = true };
+	static const char node[] = "hypervisor/rm";
+	struct gh_rm_vm_stop stop = { .reason = cpu_to_le32(5) };
+	struct link caps;
+	struct vm vm;
+
+	if (!vm_up(&vm, &spec, GH_RM_VM_STATE_RUNNING) ||
+	    !need("the servant starts", vcpu_next(&vm, 0).state == RUN_DONE))
+		goto out;
+	expect("rm-rpc: compatible", 1,
+	       tree_lists(tree_of(&vm), node, "compatible", "gunyah-resource-manager"));
+	expect("rm-rpc: message size", 240, tree_u32(tree_of(&vm), node, "qcom,tx-message-size", 0));
+	expect("rm-rpc: depth", 8, tree_u32(tree_of(&vm), node, "qcom,rx-queue-depth", 0));
+	expect("rm-rpc: first free interrupt", 0,
+	       tree_u32(tree_of(&vm), node, "qcom,free-irq-start", 0));
+	if (tree_has(tree_of(&vm), node)) {
+		caps.tx = u64_of(tree_of(&vm), node, "reg", 0);
+		caps.rx = u64_of(tree_of(&vm), node, "reg", 1);
+		asks(&vm, &caps);
+		stop.vmid = cpu_to_le16(vm.vmid);
+		expect_rm("VM_STOP, not forced, of a guest with a link", GH_RM_OK,
+			  rm_call(GH_RM_VM_STOP, &stop, sizeof(stop), NULL));
+		expect_vm_state("and it still runs", GH_RM_VM_STATE_RUNNING, rm_state(vm.vmid));
+		leaves(&vm, &caps);
+	}
+out:
+	vm_down(&vm);
+}
+
+/* --- A shared buffer --- */
+
+static void through_the_buffer(struct vm *vm, u32 *ours)
+{
+	const void *t = tree_of(vm);
+	int size;
+
+	expect("shm: compatible", 1,
+	       tree_lists(t, "hypervisor/buffer", "compatible", "qcom,shared-memory"));
+	expect("shm: what was pushed", 1,
+	       tree_lists(t, "hypervisor/buffer", "compatible", "conformance,buffer"));
+	expect("shm: peer", GH_VMID_PRIMARY, tree_u32(t, "hypervisor/buffer", "peer", 0));
+	expect("reserved-memory: the buffer's address", BUFFER_BASE,
+	       tree_u32(t, "reserved-memory/buffer", "reg", 1));
+	expect("reserved-memory: the buffer's size", 4096,
+	       tree_u32(t, "reserved-memory/buffer", "reg", 3));
+	expect("reserved-memory: the buffer's label", BUFFER_LABEL,
+	       tree_u32(t, "reserved-memory/buffer", "qcom,label", 0));
+	expect("reserved-memory: no-map", 1,
+	       tree_get(t, "reserved-memory/buffer", "no-map", &size) != NULL);
+	WRITE_ONCE(ours[0], 0x600dcafe);
+	expect("the guest reads what the owner wrote", 0x600dcafe,
+	       guest_read32(vm, 0, BUFFER_BASE));
+	guest_write32(vm, 0, BUFFER_BASE + 4, 0x77);
+	expect("the owner reads what the guest wrote", 0x77, READ_ONCE(ours[1]));
+	/* In lent or shared memory caches agree; behind the page there is nothing. */
+	expect_run("behind the buffer", RUN_DONE,
+		   vcpu_do(vm, 0, INSN(ldr_w), 0, BUFFER_BASE + 4096, 0));
+	expect("behind the buffer: an abort", EC_DABT, EVENT_EC(vm->cpu[0].event));
+}
+
+static bool notified(struct vm *vm, u32 handle)
+{
+	struct {
+		struct gh_rm_mem_notify head;
+		struct gh_rm_list list;
+		struct gh_rm_acl vmid;
+	} __packed request = {
+		.head = { .handle = cpu_to_le32(handle), .flags = GH_RM_MEM_NOTIFY_SHARED,
+			  .tag = cpu_to_le32(0x7a6) },
+		.list.count = cpu_to_le16(1),
+		.vmid.vmid = cpu_to_le16(vm->vmid),
+	};
+	unsigned int from = notices();
+	const struct notice *n;
+
+	if (!expect_rm("MEM_NOTIFY shared, the guest in READY", GH_RM_OK,
+		       rm_call(GH_RM_MEM_NOTIFY, &request, sizeof(request), NULL)))
+		return false;
+	for (; (n = notice(from)); from++)
+		if (n->id == GH_RM_NOTIFY_MEM_ACCEPTED && get32(n->data) == handle) {
+			expect("MEM_ACCEPTED: who", vm->vmid, get16(n->data + 4));
+			expect("MEM_ACCEPTED: tag", 0x7a6, get32(n->data + 8));
+			return true;
+		}
+	return need("MEM_ACCEPTED", false);
+}
+
+static void buffer(void)
+{
+	struct vm_spec spec = {
+		.tree = { .cpus = 1, .shm_label = BUFFER_LABEL, .shm_base = BUFFER_BASE },
+		.share = true,
+	};
+	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	struct parcel parcel = {
+		.label = BUFFER_LABEL,
+		.acl = { { 0, 6 }, { GH_VMID_PRIMARY, 6 } },
+		.acls = 2,
+		.sgls = 1,
+	};
+	u32 handle = ~0u;
+	struct vm vm = { 0 };
+
+	if (!need("memory", page) || !vm_up(&vm, &spec, GH_RM_VM_STATE_READY))
+		goto out;
+	parcel.acl[0].vmid = vm.vmid;
+	parcel.sgl[0] = (struct gh_rm_sgl){ page_to_phys(page), 4096 };
+	if (!expect_rm("SHARE a buffer", GH_RM_OK, parcel_send(GH_RM_MEM_SHARE, &parcel, &handle)))
+		goto out;
+	if (notified(&vm, handle))
+		expect_rm("RECLAIM of what the guest has accepted", GH_RM_ERROR_MEM_INUSE,
+			  parcel_reclaim(handle, 0));
+	if (expect_rm("VM_START with a buffer", GH_RM_OK, rm_vm_call(GH_RM_VM_START, vm.vmid)) &&
+	    need("the servant starts", vcpu_next(&vm, 0).state == RUN_DONE))
+		through_the_buffer(&vm, page_address(page));
+out:
+	vm_down(&vm);
+	if (~handle && !expect_rm("RECLAIM of the buffer after RESET", GH_RM_OK,
+				 parcel_reclaim(handle, 0)))
+		return;
+	if (page)
+		__free_page(page);
+}
+
+void suite_link(void)
+{
+	struct vm_spec spec = { .tree = { .cpus = 1, .bells = 1 }, .share = true };
+	struct vm vm;
+	u32 error;
+
+	if (!vm_up(&vm, &spec, GH_RM_VM_STATE_READY)) {
+		vm_down(&vm);
+		return;
+	}
+	error = rm_vm_call(GH_RM_VM_START, vm.vmid);
+	if (error) {
+		skip("the guest's tree", "a production build starts no VM whose memory is shared");
+		vm_down(&vm);
+		return;
+	}
+	patched(&vm);
+	vm_down(&vm);
+	link();
+	buffer();
+}
