@@ -9,7 +9,7 @@
 #include "croft/v1/image.pb-c.h"
 #include "vmm/base.h"
 
-#define IMAGE_FETCH_REDIRECTS 5	       /* of one request */
+#define IMAGE_FETCH_REDIRECTS	    5  /* of one request */
 #define IMAGE_FETCH_CONNECT_SECONDS 15 /* until a connection must stand */
 
 /* Once in a process before other threads exist, and once at its end. */

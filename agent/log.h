@@ -19,9 +19,9 @@ void log_init(void);
 /* One line, cut at 1,000 bytes; control characters in it are shown as '?'. Any thread. */
 void log_print(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_error(...) log_print(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_error(...)	 log_print(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_print(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_notice(...) log_print(LOG_LEVEL_NOTICE, __VA_ARGS__)
-#define log_info(...) log_print(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_notice(...)	 log_print(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_info(...)	 log_print(LOG_LEVEL_INFO, __VA_ARGS__)
 
 #endif

@@ -8,7 +8,7 @@
 #include "croft/v1/image.pb-c.h"
 #include "vmm/base.h"
 
-#define MANIFEST_SIZE_MAX (256u << 10) /* bytes of the text */
+#define MANIFEST_SIZE_MAX  (256u << 10) /* bytes of the text */
 #define MANIFEST_DISKS_MAX 8u
 
 /*

@@ -8,8 +8,8 @@
 #include "agent/state.h"
 
 #define METHOD_WAIT_DEFAULT_NS 30000000000ull /* of WaitOperation */
-#define METHOD_WAIT_MAX_NS 300000000000ull
-#define METHOD_FOLLOW_MAX_NS 30000000000ull /* of ReadConsole */
+#define METHOD_WAIT_MAX_NS     300000000000ull
+#define METHOD_FOLLOW_MAX_NS   30000000000ull /* of ReadConsole */
 
 /* method_vm.c */
 void method_create_vm(struct service *service, struct call *call);

@@ -9,8 +9,8 @@
 #include "agent/vm.h"
 
 #define CONSOLE_READ_DEFAULT 65536u
-#define CONSOLE_READ_MAX 262144u
-#define CONSOLE_WRITE_MAX 4096u
+#define CONSOLE_READ_MAX     262144u
+#define CONSOLE_WRITE_MAX    4096u
 
 static struct vm_record *find(struct service *service, const char *name, struct error *err)
 {

@@ -10,8 +10,8 @@
 #include "agent/state.h"
 
 #define PAGE_SIZE_DEFAULT 100u
-#define PAGE_SIZE_MAX 1000u
-#define PAGE_TOKEN_MAX 128u
+#define PAGE_SIZE_MAX	  1000u
+#define PAGE_TOKEN_MAX	  128u
 
 void record_uid(char out[RECORD_UID])
 {

@@ -15,13 +15,13 @@
 #include "agent/rest_route.h"
 #include "agent/service.h"
 
-#define REST_BODY_MAX (1024 * 1024)	    /* bytes of a body that is read; more is 413 */
-#define REST_DISCARD_MAX (16 * 1024 * 1024) /* bytes of a refused body that are read to be polite */
-#define REST_CONSOLE_MAX (1024 * 1024)	    /* bytes of one console answer without follow */
-#define REST_CONSOLE_CHUNK 65536	    /* bytes of one read of the console */
-#define REST_WAIT_MAX_SECONDS 300
-#define REST_CONNECTIONS_MAX 512	   /* of each listener */
-#define REST_IDLE_SECONDS 30		   /* a connection on which nothing moves is closed */
+#define REST_BODY_MAX	       (1024 * 1024) /* bytes of a body that is read; more is 413 */
+#define REST_DISCARD_MAX       (16 * 1024 * 1024) /* bytes of a refused body that are read to be polite */
+#define REST_CONSOLE_MAX       (1024 * 1024) /* bytes of one console answer without follow */
+#define REST_CONSOLE_CHUNK     65536	     /* bytes of one read of the console */
+#define REST_WAIT_MAX_SECONDS  300
+#define REST_CONNECTIONS_MAX   512	   /* of each listener */
+#define REST_IDLE_SECONDS      30	   /* a connection on which nothing moves is closed */
 #define REST_CONNECTION_MEMORY (32 * 1024) /* bytes of request line and headers; more is 431 */
 
 struct request;

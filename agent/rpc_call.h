@@ -12,10 +12,10 @@
 #include "agent/rpc.h"
 #include "agent/service.h"
 
-#define RPC_MESSAGE_MAX (1024 * 1024) /* bytes of a request */
-#define RPC_METADATA_MAX (16 * 1024)  /* bytes of a request's metadata */
-#define RPC_STREAMS_MAX 256	      /* calls at once on a connection */
-#define RPC_CALLS_MAX 1024	      /* calls at once on all of them; more is RESOURCE_EXHAUSTED */
+#define RPC_MESSAGE_MAX	 (1024 * 1024) /* bytes of a request */
+#define RPC_METADATA_MAX (16 * 1024)   /* bytes of a request's metadata */
+#define RPC_STREAMS_MAX	 256	       /* calls at once on a connection */
+#define RPC_CALLS_MAX	 1024 /* calls at once on all of them; more is RESOURCE_EXHAUSTED */
 
 struct rpc_call;
 

@@ -11,7 +11,7 @@
 #include "vmm/base.h"
 
 /* Limits of a JSON text; one that is beyond them is refused before anything is built of it. */
-#define TRANSCODE_DEPTH_MAX 32	   /* objects and arrays inside each other */
+#define TRANSCODE_DEPTH_MAX  32	   /* objects and arrays inside each other */
 #define TRANSCODE_VALUES_MAX 65536 /* values in the whole text */
 
 /*

@@ -11,8 +11,8 @@
 
 /* Seconds of a Duration and years of a Timestamp are limited as in google/protobuf/{duration,timestamp}.proto. */
 #define TEXT_DURATION_SECONDS_MAX 315576000000LL
-#define TEXT_TIME_SECONDS_MIN (-62135596800LL) /* 0001-01-01T00:00:00Z */
-#define TEXT_TIME_SECONDS_MAX 253402300799LL   /* 9999-12-31T23:59:59Z */
+#define TEXT_TIME_SECONDS_MIN	  (-62135596800LL) /* 0001-01-01T00:00:00Z */
+#define TEXT_TIME_SECONDS_MAX	  253402300799LL   /* 9999-12-31T23:59:59Z */
 
 #define TEXT_MAX 96 /* more than the longest text of the printers, with its NUL */
 

@@ -9,10 +9,10 @@
 #include "croft/v1/vm.pb-c.h"
 #include "vmm/base.h"
 
-#define NAME_MAX_LENGTH 63u
-#define LABELS_MAX 64u
-#define LABEL_MAX_LENGTH 63u
-#define URL_MAX_LENGTH 2000u
+#define NAME_MAX_LENGTH	   63u
+#define LABELS_MAX	   64u
+#define LABEL_MAX_LENGTH   63u
+#define URL_MAX_LENGTH	   2000u
 #define CMDLINE_MAX_LENGTH 2047u
 
 /* [a-z0-9]([-a-z0-9]{0,61}[a-z0-9])? */

@@ -7,7 +7,7 @@
 
 #include "agent/vm.h"
 
-#define STATE(name) CROFT__V1__VM_STATUS__STATE__##name
+#define STATE(name)  CROFT__V1__VM_STATUS__STATE__##name
 #define REASON(name) CROFT__V1__VM_STATUS__EXIT_REASON__##name
 
 /* "RUNNING", ... */

@@ -12,9 +12,9 @@
 #include "vm.h"
 
 /* Interrupts that can be had from RM are shared peripheral interrupts of the host's GIC. */
-#define GH_GIC_SPI 0
+#define GH_GIC_SPI	0
 #define GH_GIC_SPI_BASE 32
-#define GH_GIC_SPI_END 1020
+#define GH_GIC_SPI_END	1020
 
 static unsigned int gh_irq_map(struct gh_rm *rm, u32 intid)
 {

@@ -21,7 +21,7 @@ MODULE_PARM_DESC(state_timeout_ms, "how long to wait for a VM to stop or to be r
 
 /* A teardown that failed is tried again this long after, each time twice as long, so many times. */
 #define GH_RETRY_AFTER (10 * HZ)
-#define GH_RETRIES 6
+#define GH_RETRIES     6
 
 static atomic_t gh_quarantined = ATOMIC_INIT(0);
 

@@ -16,7 +16,7 @@
 #include "vmm/uart.h"
 
 #define LINES_MAX 32u
-#define AWAIT_MS 2
+#define AWAIT_MS  2
 
 /* For a VM whose creator gave no script: something to see, something to type at. */
 static const char idle_script[] =

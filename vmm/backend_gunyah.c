@@ -15,7 +15,7 @@
 
 #include "api/gunyah/ioctl.h"
 
-#define DEVICE "/dev/gunyah"
+#define DEVICE	     "/dev/gunyah"
 #define REGION_LABEL 0u
 
 struct vcpu_handle {

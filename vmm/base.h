@@ -37,7 +37,7 @@ enum error_code {
 };
 
 #define ERROR_MESSAGE_MAX 384
-#define ERROR_FIELD_MAX 96
+#define ERROR_FIELD_MAX	  96
 
 /* A value: copy it freely. code is ERROR_NONE until raised. */
 struct error {
@@ -70,9 +70,9 @@ const char *error_code_name(enum error_code code); /* "INVALID_ARGUMENT", ... ne
 
 /* --- Scope cleanup --- */
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
-#define _cleanup_free_ _cleanup_(base_freep)
-#define _cleanup_close_ _cleanup_(base_closep)
+#define _cleanup_(f)	 __attribute__((cleanup(f)))
+#define _cleanup_free_	 _cleanup_(base_freep)
+#define _cleanup_close_	 _cleanup_(base_closep)
 #define _cleanup_fclose_ _cleanup_(base_fclosep)
 
 #define TAKE_PTR(p)                        \
@@ -113,7 +113,7 @@ static inline void base_fclosep(FILE **f)
 
 /* --- Helpers --- */
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)		      (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
 /*

@@ -26,7 +26,7 @@ struct image_header {
 static_assert(sizeof(struct image_header) == 64, "arm64 Image header");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian host");
 
-#define IMAGE_MAGIC "ARM\x64"
+#define IMAGE_MAGIC	      "ARM\x64"
 #define IMAGE_FLAG_BIG_ENDIAN 1u
 
 static uint64_t align_up(uint64_t v)

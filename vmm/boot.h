@@ -8,7 +8,7 @@
 #include "vmm/mem.h"
 
 #define BOOT_RAM_BASE 0x80000000ull
-#define BOOT_ALIGN (2ull << 20)
+#define BOOT_ALIGN    (2ull << 20)
 /* Room for the tree; the resource manager needs twice the tree's final size. */
 #define BOOT_DTB_SIZE (2ull << 20)
 

@@ -12,7 +12,7 @@
 #include "vmm/vmm.h"
 
 #define CONSOLE_OUT_SIZE 512u
-#define CONSOLE_IN_SIZE 4096u
+#define CONSOLE_IN_SIZE	 4096u
 
 enum console_port { CONSOLE_UART, CONSOLE_VIRTIO, CONSOLE_PORTS };
 

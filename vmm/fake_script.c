@@ -6,8 +6,8 @@
 #include <string.h>
 
 #define SCRIPT_MAX (1u << 20)
-#define OPS_MAX 65536u
-#define LINE_SIZE 1024u
+#define OPS_MAX	   65536u
+#define LINE_SIZE  1024u
 
 /* What follows the word. */
 enum form { FORM_NONE, FORM_TEXT, FORM_ADDR_VALUE, FORM_ADDR_MAYBE_VALUE, FORM_VALUE, FORM_STEP };

@@ -8,14 +8,14 @@
 
 #include "vmm/bus.h"
 
-#define GIC_PHANDLE 1u
+#define GIC_PHANDLE    1u
 #define IMAGE_NAME_MAX 79 /* the resource manager takes fewer than 80 bytes */
 
 /* Cells of an interrupt specifier (GICv3 binding). */
-#define GIC_SPI 0u
-#define GIC_PPI 1u
+#define GIC_SPI		0u
+#define GIC_PPI		1u
 #define IRQ_EDGE_RISING 1u
-#define IRQ_LEVEL_LOW 8u
+#define IRQ_LEVEL_LOW	8u
 
 struct fdt_tree {
 	void *blob;

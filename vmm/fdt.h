@@ -8,8 +8,8 @@
 
 #include "vmm/mem.h"
 
-#define FDT_GICD_BASE 0x3fff0000ull
-#define FDT_GICD_SIZE 0x10000ull
+#define FDT_GICD_BASE	0x3fff0000ull
+#define FDT_GICD_SIZE	0x10000ull
 #define FDT_GICR_STRIDE 0x20000ull /* a vCPU */
 
 /* A tree that is being written. The first failure sticks, and fdt_build() reports it. */

@@ -51,8 +51,8 @@ static uint32_t le(const uint8_t *p, unsigned int bytes)
 
 /* --- cpio --- */
 
-#define CPIO_HEADER 110u
-#define CPIO_FIELDS 6u	  /* where the eight-digit fields begin */
+#define CPIO_HEADER    110u
+#define CPIO_FIELDS    6u /* where the eight-digit fields begin */
 #define CPIO_FILE_SIZE 6u /* number of the field */
 #define CPIO_NAME_SIZE 11u
 

@@ -21,27 +21,27 @@ enum reg {
 	REG_COUNT = 8,
 };
 
-#define IER_RX 0x01u
-#define IER_TX 0x02u
-#define IER_MASK 0x0fu
-#define IIR_NONE 0x01u
-#define IIR_TX 0x02u
-#define IIR_RX 0x04u
-#define IIR_FIFO 0xc0u
+#define IER_RX	   0x01u
+#define IER_TX	   0x02u
+#define IER_MASK   0x0fu
+#define IIR_NONE   0x01u
+#define IIR_TX	   0x02u
+#define IIR_RX	   0x04u
+#define IIR_FIFO   0xc0u
 #define FCR_ENABLE 0x01u
-#define LCR_DLAB 0x80u
-#define MCR_MASK 0x1fu
-#define MCR_DTR 0x01u
-#define MCR_RTS 0x02u
-#define MCR_OUT1 0x04u
-#define MCR_OUT2 0x08u
-#define MCR_LOOP 0x10u
-#define LSR_READY 0x01u
-#define LSR_EMPTY 0x60u /* holding register and transmitter */
-#define MSR_CTS 0x10u
-#define MSR_DSR 0x20u
-#define MSR_RI 0x40u
-#define MSR_DCD 0x80u
+#define LCR_DLAB   0x80u
+#define MCR_MASK   0x1fu
+#define MCR_DTR	   0x01u
+#define MCR_RTS	   0x02u
+#define MCR_OUT1   0x04u
+#define MCR_OUT2   0x08u
+#define MCR_LOOP   0x10u
+#define LSR_READY  0x01u
+#define LSR_EMPTY  0x60u /* holding register and transmitter */
+#define MSR_CTS	   0x10u
+#define MSR_DSR	   0x20u
+#define MSR_RI	   0x40u
+#define MSR_DCD	   0x80u
 
 #define CLOCK_HZ 1843200u
 

@@ -10,7 +10,7 @@
 
 #define UART_BASE 0x09000000ull
 #define UART_SIZE 0x1000ull
-#define UART_SPI 32u
+#define UART_SPI  32u
 #define UART_PATH "/serial@9000000"
 
 struct uart;

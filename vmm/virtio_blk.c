@@ -11,18 +11,18 @@
 
 /* --- Constants --- */
 
-#define DEVICE_ID 2u
-#define SECTOR 512u
-#define SEG_MAX (VIRTQUEUE_SIZE_MAX - 2) /* header and status take two */
+#define DEVICE_ID   2u
+#define SECTOR	    512u
+#define SEG_MAX	    (VIRTQUEUE_SIZE_MAX - 2) /* header and status take two */
 #define REQUEST_MAX (64ull << 20) /* bytes: how long one request may keep the device thread */
 
 #define F_SEG_MAX (1ull << 2)
-#define F_RO (1ull << 5)
-#define F_FLUSH (1ull << 9)
+#define F_RO	  (1ull << 5)
+#define F_FLUSH	  (1ull << 9)
 
-#define T_IN 0u
-#define T_OUT 1u
-#define T_FLUSH 4u
+#define T_IN	 0u
+#define T_OUT	 1u
+#define T_FLUSH	 4u
 #define T_GET_ID 8u
 
 enum status { S_OK, S_IOERR, S_UNSUPP };

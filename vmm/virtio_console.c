@@ -7,11 +7,11 @@
 
 /* --- Constants --- */
 
-#define DEVICE_ID 3u
+#define DEVICE_ID     3u
 #define F_EMERG_WRITE (1ull << 2)
-#define QUEUE_RX 0u
-#define QUEUE_TX 1u
-#define OUTPUT_MAX (1u << 20) /* bytes in one request: how long it may keep the device thread */
+#define QUEUE_RX      0u
+#define QUEUE_TX      1u
+#define OUTPUT_MAX    (1u << 20) /* bytes in one request: how long it may keep the device thread */
 
 /* --- Config space --- */
 

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#define MAGIC 0x74726976u /* "virt" */
+#define MAGIC	0x74726976u /* "virt" */
 #define VERSION 2u
-#define VENDOR 0x54465243u /* "CRFT" */
+#define VENDOR	0x54465243u /* "CRFT" */
 
 enum reg {
 	REG_MAGIC = 0x00,
@@ -43,15 +43,15 @@ enum reg {
 };
 
 #define STATUS_ACKNOWLEDGE 0x01u
-#define STATUS_DRIVER 0x02u
-#define STATUS_DRIVER_OK 0x04u
+#define STATUS_DRIVER	   0x02u
+#define STATUS_DRIVER_OK   0x04u
 #define STATUS_FEATURES_OK 0x08u
 #define STATUS_NEEDS_RESET 0x40u
-#define STATUS_FAILED 0x80u
+#define STATUS_FAILED	   0x80u
 #define STATUS_OF_DRIVER \
 	(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK | STATUS_FEATURES_OK | STATUS_FAILED)
 
-#define INTERRUPT_USED 0x1u
+#define INTERRUPT_USED	 0x1u
 #define INTERRUPT_CONFIG 0x2u
 
 /* --- Interrupts --- */

@@ -11,13 +11,13 @@
 #include "vmm/loop.h"
 #include "vmm/virtqueue.h"
 
-#define VIRTIO_MMIO_SIZE 0x200ull
+#define VIRTIO_MMIO_SIZE	 0x200ull
 #define VIRTIO_MMIO_QUEUE_NOTIFY 0x50ull
-#define VIRTIO_QUEUES_MAX 2u
+#define VIRTIO_QUEUES_MAX	 2u
 
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
-#define VIRTIO_F_EVENT_IDX (1ull << 29)
-#define VIRTIO_F_VERSION_1 (1ull << 32)
+#define VIRTIO_F_EVENT_IDX     (1ull << 29)
+#define VIRTIO_F_VERSION_1     (1ull << 32)
 
 struct virtio_mmio;
 

@@ -9,9 +9,9 @@
 #include <assert.h>
 #include <string.h>
 
-#define DESC_F_NEXT 1u
-#define DESC_F_WRITE 2u
-#define DESC_F_INDIRECT 4u
+#define DESC_F_NEXT	     1u
+#define DESC_F_WRITE	     2u
+#define DESC_F_INDIRECT	     4u
 #define AVAIL_F_NO_INTERRUPT 1u
 
 struct desc {
@@ -30,8 +30,8 @@ static_assert(sizeof(struct used_elem) == 8, "virtq_used_elem");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian host");
 
 /* Offsets in the available and the used ring; the event fields are after the ring. */
-#define RING_FLAGS 0u
-#define RING_IDX 2u
+#define RING_FLAGS   0u
+#define RING_IDX     2u
 #define RING_ENTRIES 4u
 
 static uint64_t avail_entry(uint16_t i)

@@ -20,7 +20,7 @@
  * VMM.
  */
 #define VM_VIRTIO_BASE 0x0a000000ull
-#define VM_VIRTIO_SPI 16u
+#define VM_VIRTIO_SPI  16u
 
 struct vcpu {
 	struct vmm *vmm;

@@ -11,10 +11,10 @@
 
 #include "vmm/base.h"
 
-#define VMM_VCPUS_MAX 8u
-#define VMM_DISKS_MAX 8u
-#define VMM_CMDLINE_MAX 2048u	     /* bytes, with the NUL */
-#define VMM_MEMORY_MIN (64ull << 20) /* bytes */
+#define VMM_VCPUS_MAX	 8u
+#define VMM_DISKS_MAX	 8u
+#define VMM_CMDLINE_MAX	 2048u	       /* bytes, with the NUL */
+#define VMM_MEMORY_MIN	 (64ull << 20) /* bytes */
 #define VMM_MEMORY_ALIGN (2ull << 20)
 
 struct vmm;

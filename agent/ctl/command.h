@@ -9,7 +9,7 @@
 #include "vmm/base.h"
 
 #define CTL_SOCKET_DEFAULT "/run/croft/croft.sock"
-#define CTL_WAIT "300s" /* how long start, stop and pull wait for their operation */
+#define CTL_WAIT	   "300s" /* how long start, stop and pull wait for their operation */
 
 /* Exit statuses. */
 enum ctl_status { CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHED = 3 };

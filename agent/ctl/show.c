@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define COLUMNS_MAX 12
-#define TEXT_MAX 256
+#define TEXT_MAX    256
 
 json_t *show_find(json_t *object, const char *path)
 {

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 #include <linux/ioctl.h>
 
-#define GH_IOCTL_TYPE 'G'
+#define GH_IOCTL_TYPE	      'G'
 #define GH_ANDROID_IOCTL_TYPE 'A'
 
 /* On /dev/gunyah. The argument must be 0; returns a VM fd. */
@@ -33,10 +33,10 @@ struct gh_userspace_memory_region {
 	__u64 memory_size;     /* bytes, page aligned */
 	__u64 userspace_addr;  /* page aligned */
 };
-#define GH_MEM_ALLOW_READ (1u << 0)
+#define GH_MEM_ALLOW_READ  (1u << 0)
 #define GH_MEM_ALLOW_WRITE (1u << 1)
-#define GH_MEM_ALLOW_EXEC (1u << 2)
-#define GH_MEM_LENT (1u << 3) /* v8: lend, do not share; same as GH_VM_ANDROID_LEND_USER_MEM */
+#define GH_MEM_ALLOW_EXEC  (1u << 2)
+#define GH_MEM_LENT	   (1u << 3) /* v8: lend, do not share; same as GH_VM_ANDROID_LEND_USER_MEM */
 
 struct gh_vm_dtb_config {
 	__u64 guest_phys_addr;
@@ -47,7 +47,7 @@ struct gh_vm_dtb_config {
 #define GH_VM_ANDROID_LEND_USER_MEM \
 	_IOW(GH_ANDROID_IOCTL_TYPE, 0x11, struct gh_userspace_memory_region)
 #define GH_VM_SET_DTB_CONFIG _IOW(GH_IOCTL_TYPE, 0x2, struct gh_vm_dtb_config)
-#define GH_VM_START _IO(GH_IOCTL_TYPE, 0x3)
+#define GH_VM_START	     _IO(GH_IOCTL_TYPE, 0x3)
 
 /* A VM function: behaviour added to a VM. ADD_FUNCTION returns a vCPU fd for a vCPU, else 0. */
 enum gh_fn_type {
@@ -85,7 +85,7 @@ struct gh_fn_ioeventfd_arg {
 };
 #define GH_IOEVENTFD_FLAGS_DATAMATCH (1u << 0)
 
-#define GH_VM_ADD_FUNCTION _IOW(GH_IOCTL_TYPE, 0x4, struct gh_fn_desc)
+#define GH_VM_ADD_FUNCTION    _IOW(GH_IOCTL_TYPE, 0x4, struct gh_fn_desc)
 #define GH_VM_REMOVE_FUNCTION _IOW(GH_IOCTL_TYPE, 0x7, struct gh_fn_desc)
 
 /*
@@ -106,7 +106,7 @@ struct gh_vm_function {
 
 /* --- On a vCPU fd --- */
 
-#define GH_VCPU_RUN _IO(GH_IOCTL_TYPE, 0x5)
+#define GH_VCPU_RUN	  _IO(GH_IOCTL_TYPE, 0x5)
 #define GH_VCPU_MMAP_SIZE _IO(GH_IOCTL_TYPE, 0x6) /* returns the bytes to mmap at offset 0 */
 
 enum gh_vcpu_exit {

@@ -17,6 +17,7 @@ struct row {
 };
 
 static LIST_HEAD(rows);
+bool report_lenient;
 static const char *current_suite = "";
 static unsigned int counts[3];
 
@@ -219,6 +220,29 @@ bool expect_rm_either(const char *what, u32 want, u32 other, u32 got)
 {
 	return row(want == got || other == got ? OK : DIFFERENT, what,
 		   say("%s or %s", rm_name(want), rm_name(other)), rm_name(got));
+}
+
+static bool row_but(const char *what, const char *want, const char *got, bool known,
+		    const char *why)
+{
+	if (known && report_lenient)
+		return row(SKIPPED, what, want, say("%s: %s", got, why));
+	return row(strcmp(want, got) ? DIFFERENT : OK, what, want, got);
+}
+
+bool expect_but(const char *what, u64 want, u64 got, u64 fault, const char *why)
+{
+	return row_but(what, say("%#llx", want), say("%#llx", got), got == fault, why);
+}
+
+bool expect_hyp_but(const char *what, s64 want, s64 got, s64 fault, const char *why)
+{
+	return row_but(what, hyp_name(want), hyp_name(got), got == fault, why);
+}
+
+bool expect_rm_but(const char *what, u32 want, u32 got, u32 fault, const char *why)
+{
+	return row_but(what, rm_name(want), rm_name(got), got == fault, why);
 }
 
 void skip(const char *what, const char *why)

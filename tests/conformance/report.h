@@ -26,6 +26,15 @@ bool expect_text(const char *what, const char *want, const char *got);
 bool expect_either(const char *what, u64 want, u64 other, u64 got);
 bool expect_rm_either(const char *what, u32 want, u32 other, u32 got);
 
+/*
+ * As expect; but where the hypervisor is not one that claims to do better (report_lenient), the
+ * fault that upstream is known for counts as skipped, with the reason.
+ */
+bool expect_but(const char *what, u64 want, u64 got, u64 fault, const char *why);
+bool expect_hyp_but(const char *what, s64 want, s64 got, s64 fault, const char *why);
+bool expect_rm_but(const char *what, u32 want, u32 got, u32 fault, const char *why);
+extern bool report_lenient;
+
 void skip(const char *what, const char *why);
 
 /* A line only if something that the following checks stand on did not work. */

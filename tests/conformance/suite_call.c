@@ -7,7 +7,6 @@
 #include "suite.h"
 
 #define UNKNOWN (~0ull)
-#define NO_CAP 0xdeadbeefull
 
 static struct regs by_hvc(u32 function)
 {
@@ -152,7 +151,6 @@ static void without_capability(void)
 		u8 n;
 		const char *name;
 	} calls[] = {
-		{ 0x01, "create partition" },
 		{ 0x02, "create cspace" },
 		{ 0x03, "create address space" },
 		{ 0x04, "create memory extent" },
@@ -178,7 +176,6 @@ static void without_capability(void)
 		{ 0x21, "msgq configure" },
 		{ 0x22, "cspace delete cap" },
 		{ 0x23, "cspace copy cap" },
-		{ 0x24, "cspace revoke cap" },
 		{ 0x25, "cspace configure" },
 		{ 0x28, "VIC configure" },
 		{ 0x29, "VIC attach vCPU" },
@@ -216,7 +213,7 @@ static void without_capability(void)
 	for (i = 0; i < ARRAY_SIZE(calls); i++)
 		expect_hyp(say("%s (%#x) without a capability", calls[i].name, calls[i].n),
 			   GH_ERROR_CSPACE_CAP_NULL,
-			   HYPERCALL(&r, calls[i].n, NO_CAP, NO_CAP));
+			   HYPERCALL(&r, calls[i].n, FREE_CAP));
 }
 
 static void reserved_arguments(void)
@@ -224,15 +221,15 @@ static void reserved_arguments(void)
 	struct regs r;
 
 	expect_hyp("doorbell send with a reserved argument", GH_ERROR_ARG_INVALID,
-		   HYPERCALL(&r, GH_CALL_DOORBELL_SEND, NO_CAP, 1, 1));
+		   HYPERCALL(&r, GH_CALL_DOORBELL_SEND, FREE_CAP, 1, 1));
 	expect_hyp("doorbell mask with a reserved argument", GH_ERROR_ARG_INVALID,
-		   HYPERCALL(&r, GH_CALL_DOORBELL_MASK, NO_CAP, 1, 1, 1));
+		   HYPERCALL(&r, GH_CALL_DOORBELL_MASK, FREE_CAP, 1, 1, 1));
 	expect_hyp("msgq send with a reserved argument", GH_ERROR_ARG_INVALID,
-		   HYPERCALL(&r, GH_CALL_MSGQ_SEND, NO_CAP, 1, 0, 0, 1));
+		   HYPERCALL(&r, GH_CALL_MSGQ_SEND, FREE_CAP, 1, 0, 0, 1));
 	expect_hyp("msgq receive with a reserved argument", GH_ERROR_ARG_INVALID,
-		   HYPERCALL(&r, GH_CALL_MSGQ_RECV, NO_CAP, 0, 1, 1));
+		   HYPERCALL(&r, GH_CALL_MSGQ_RECV, FREE_CAP, 0, 1, 1));
 	expect_hyp("vcpu_run with a reserved argument", GH_ERROR_ARG_INVALID,
-		   HYPERCALL(&r, GH_CALL_VCPU_RUN, NO_CAP, 0, 0, 0, 1));
+		   HYPERCALL(&r, GH_CALL_VCPU_RUN, FREE_CAP, 0, 0, 0, 1));
 }
 
 static void entropy(void)

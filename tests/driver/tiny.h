@@ -24,14 +24,14 @@
 #include "tests/driver/guests.h"
 #include "tests/driver/runner.h"
 
-#define PAGE 4096ul
-#define BASE 0x80000000ul /* of guest memory */
-#define SIZE 0x200000ul
+#define PAGE	   4096ul
+#define BASE	   0x80000000ul /* of guest memory */
+#define SIZE	   0x200000ul
 #define DTB_OFFSET 0x100000ul
-#define DTB_SIZE 0x10000ul
-#define GICD 0x3fff0000ul
-#define BELL 4u /* label and SPI of the doorbell */
-#define MMIO 0x09000000ul
+#define DTB_SIZE   0x10000ul
+#define GICD	   0x3fff0000ul
+#define BELL	   4u /* label and SPI of the doorbell */
+#define MMIO	   0x09000000ul
 
 /* The value of an ioctl, its errno negative. */
 static inline long call(int fd, unsigned long request, const void *arg)
@@ -42,7 +42,7 @@ static inline long call(int fd, unsigned long request, const void *arg)
 }
 
 #define REFUSED(fd, request, arg, error) expect(#request " " #arg, call(fd, request, arg), -(error))
-#define ALLOWED(fd, request, arg) expect(#request " " #arg, call(fd, request, arg), 0)
+#define ALLOWED(fd, request, arg)	 expect(#request " " #arg, call(fd, request, arg), 0)
 
 /* --- A VM --- */
 

@@ -13,12 +13,12 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define CPUS 2u
-#define STEPS_MAX 400u
-#define BUFFER (FAKE_RAM + 0x200000)
+#define CPUS	   2u
+#define STEPS_MAX  400u
+#define BUFFER	   (FAKE_RAM + 0x200000)
 #define GUEST_GICD 0x3fff0000ull
 #define GUEST_GICR 0x3ffb0000ull
-#define CHECK(x) ((x) ? (void)0 : abort())
+#define CHECK(x)   ((x) ? (void)0 : abort())
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -11,7 +11,7 @@
 
 #include "tests/unit/rm_client.h"
 
-#define SLOTS 8u /* places for images in RAM */
+#define SLOTS	  8u /* places for images in RAM */
 #define SLOT_SIZE 0x200000ull
 #define STEPS_MAX 400u
 

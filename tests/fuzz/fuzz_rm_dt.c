@@ -12,7 +12,7 @@
 #include "tests/unit/rm_client.h"
 
 #define IMAGE_SIZE 0x200000u
-#define NODES_MAX 200u
+#define NODES_MAX  200u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

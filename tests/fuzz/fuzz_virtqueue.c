@@ -10,9 +10,9 @@
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
 
-#define BASE 0x80000000ull
-#define RAM (1u << 20)
-#define DISK_SIZE (64u << 10)
+#define BASE	    0x80000000ull
+#define RAM	    (1u << 20)
+#define DISK_SIZE   (64u << 10)
 #define ACTIONS_MAX 512u
 
 static void console(void *data, const void *bytes, size_t n)

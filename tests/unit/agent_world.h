@@ -22,11 +22,11 @@
 #include "croft/v1/vm.pb-c.h"
 #include "tests/unit/agent_help.h"
 
-#define MIB (1ull << 20)
-#define STATE(name) CROFT__V1__VM_STATUS__STATE__##name
-#define REASON(name) CROFT__V1__VM_STATUS__EXIT_REASON__##name
+#define MIB		(1ull << 20)
+#define STATE(name)	CROFT__V1__VM_STATUS__STATE__##name
+#define REASON(name)	CROFT__V1__VM_STATUS__EXIT_REASON__##name
 #define OPERATION(name) CROFT__V1__OPERATION__STATE__##name
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static char *dir;
 static struct help_web *web;

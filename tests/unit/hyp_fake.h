@@ -12,9 +12,9 @@
 
 #define FAKE_RAM_BASE 0x40000000ull
 #define FAKE_RAM_SIZE 0x2000000ull /* 32 MiB */
-#define FAKE_RANGES 8192u
-#define FAKE_BELLS 128u
-#define FAKE_PAGES 1024u /* that hyp_alloc_page() gives */
+#define FAKE_RANGES   8192u
+#define FAKE_BELLS    128u
+#define FAKE_PAGES    1024u /* that hyp_alloc_page() gives */
 
 struct fake_range {
 	ipa_t ipa;

@@ -11,11 +11,11 @@
 
 #include "agent/manifest.h"
 
-#define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define SHA	  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define FILE_KEYS "\"url\":\"a/b\",\"sha256\":\"" SHA "\",\"size\":10"
-#define FILE_OF "{" FILE_KEYS "}"
-#define HEAD "{\"name\":\"n\",\"version\":\"1\","
-#define KERNEL "\"kernel\":" FILE_OF
+#define FILE_OF	  "{" FILE_KEYS "}"
+#define HEAD	  "{\"name\":\"n\",\"version\":\"1\","
+#define KERNEL	  "\"kernel\":" FILE_OF
 
 static int parse(Croft__V1__ImageStatus **out, const char *text, struct error *err)
 {

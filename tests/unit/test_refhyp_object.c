@@ -12,8 +12,8 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define BUFFER (FAKE_RAM + 0x200000)
-#define KEEP (~0ull)
+#define BUFFER	(FAKE_RAM + 0x200000)
+#define KEEP	(~0ull)
 #define TX_VIRQ 960u
 #define RX_VIRQ 961u
 

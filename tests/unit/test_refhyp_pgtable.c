@@ -12,11 +12,11 @@
 #include "arch/aarch64/pgtable.c"
 
 #define SPACE_PAGES (1u << 16) /* 256 MiB are looked at page by page */
-#define BASE 0x40000000ull
-#define MIB2 0x200000ull
-#define GIB 0x40000000ull
-#define RW (1ull << 6 | 1ull << 7)
-#define RO (1ull << 6)
+#define BASE	    0x40000000ull
+#define MIB2	    0x200000ull
+#define GIB	    0x40000000ull
+#define RW	    (1ull << 6 | 1ull << 7)
+#define RO	    (1ull << 6)
 
 static long pages, pages_left;
 static uint64_t flushed;

@@ -10,13 +10,13 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define VMID 0x80u
-#define GUEST_RAM 0x80000000ull
-#define MMIO 0x09000000ull
+#define VMID	   0x80u
+#define GUEST_RAM  0x80000000ull
+#define MMIO	   0x09000000ull
 #define GUEST_GICD 0x3fff0000ull
 #define GUEST_GICR 0x3ffb0000ull
-#define BELL 36u
-#define ENTRY 0x80000000ull
+#define BELL	   36u
+#define ENTRY	   0x80000000ull
 
 static struct vm *vm;
 static uint64_t cap[2], bell;

@@ -9,21 +9,21 @@
 #include "arch/fake.h"
 #include "core/vgic.h"
 
-#define NOTHING 1023u
-#define CTLR 0x0000u
-#define ISENABLER 0x0100u
-#define ICENABLER 0x0180u
-#define ISPENDR 0x0200u
-#define ICPENDR 0x0280u
-#define ISACTIVER 0x0300u
-#define ICACTIVER 0x0380u
+#define NOTHING	   1023u
+#define CTLR	   0x0000u
+#define ISENABLER  0x0100u
+#define ICENABLER  0x0180u
+#define ISPENDR	   0x0200u
+#define ICPENDR	   0x0280u
+#define ISACTIVER  0x0300u
+#define ICACTIVER  0x0380u
 #define IPRIORITYR 0x0400u
-#define ICFGR 0x0c00u
-#define IROUTER 0x6000u
-#define RD (FAKE_GICR)
-#define SGI (FAKE_GICR + 0x10000)
-#define VIRTUAL 1000u /* an INTID without hardware behind it */
-#define DEVICE 40u
+#define ICFGR	   0x0c00u
+#define IROUTER	   0x6000u
+#define RD	   (FAKE_GICR)
+#define SGI	   (FAKE_GICR + 0x10000)
+#define VIRTUAL	   1000u /* an INTID without hardware behind it */
+#define DEVICE	   40u
 
 /* What one access does; the value, or ~0 with an abort. */
 static uint64_t access_gic(bool write, ipa_t at, unsigned int size, uint64_t value)

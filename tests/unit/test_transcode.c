@@ -16,9 +16,9 @@
 #include "croft/v1/operation.pb-c.h"
 #include "croft/v1/vm.pb-c.h"
 
-#define VM (&croft__v1__vm__descriptor)
+#define VM    (&croft__v1__vm__descriptor)
 #define STATS (&croft__v1__vm_stats__descriptor)
-#define READ (&croft__v1__read_console_request__descriptor)
+#define READ  (&croft__v1__read_console_request__descriptor)
 #define WRITE (&croft__v1__write_console_request__descriptor)
 
 static void *parse(const ProtobufCMessageDescriptor *type, const char *text)

@@ -7,17 +7,17 @@
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
 
-#define SLOT ((struct virtio_slot){ .base = gpa(0xa000000), .spi = 16 })
-#define DESC (BOOT_RAM_BASE + 0x1000)
-#define AVAIL (BOOT_RAM_BASE + 0x3000)
-#define USED (BOOT_RAM_BASE + 0x5000)
-#define DATA (BOOT_RAM_BASE + 0x10000)
+#define SLOT	   ((struct virtio_slot){ .base = gpa(0xa000000), .spi = 16 })
+#define DESC	   (BOOT_RAM_BASE + 0x1000)
+#define AVAIL	   (BOOT_RAM_BASE + 0x3000)
+#define USED	   (BOOT_RAM_BASE + 0x5000)
+#define DATA	   (BOOT_RAM_BASE + 0x10000)
 #define QUEUE_STEP 0x100000u /* between the rings of two queues */
-#define SIZE 8u
+#define SIZE	   8u
 
 #define ACKNOWLEDGE 1u
-#define DRIVER 2u
-#define DRIVER_OK 4u
+#define DRIVER	    2u
+#define DRIVER_OK   4u
 #define FEATURES_OK 8u
 #define NEEDS_RESET 0x40u
 
@@ -616,7 +616,7 @@ static void test_console_too_much(void **state)
 
 int main(void)
 {
-#define DISK(name) cmocka_unit_test_setup_teardown(name, setup_disk, teardown)
+#define DISK(name)    cmocka_unit_test_setup_teardown(name, setup_disk, teardown)
 #define CONSOLE(name) cmocka_unit_test_setup_teardown(name, setup_console, teardown)
 	const struct CMUnitTest tests[] = {
 		DISK(test_registers),

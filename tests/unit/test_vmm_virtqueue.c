@@ -4,14 +4,14 @@
 
 #include "vmm/virtqueue.h"
 
-#define DESC (BOOT_RAM_BASE + 0x1000)
-#define AVAIL (BOOT_RAM_BASE + 0x3000)
-#define USED (BOOT_RAM_BASE + 0x5000)
-#define TABLE (BOOT_RAM_BASE + 0x7000)
-#define DATA (BOOT_RAM_BASE + 0x10000)
-#define SIZE 8u
-#define NEXT 1u
-#define WRITE 2u
+#define DESC	 (BOOT_RAM_BASE + 0x1000)
+#define AVAIL	 (BOOT_RAM_BASE + 0x3000)
+#define USED	 (BOOT_RAM_BASE + 0x5000)
+#define TABLE	 (BOOT_RAM_BASE + 0x7000)
+#define DATA	 (BOOT_RAM_BASE + 0x10000)
+#define SIZE	 8u
+#define NEXT	 1u
+#define WRITE	 2u
 #define INDIRECT 4u
 
 struct fixture {

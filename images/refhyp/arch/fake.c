@@ -11,7 +11,7 @@
 #include "core/vcpu.h"
 
 #define RANGES_MAX 2048u
-#define WAITS_MAX 1000u
+#define WAITS_MAX  1000u
 
 const struct platform platform = {
 	.primary_ram = { FAKE_RAM, FAKE_RAM_BYTES },
@@ -481,7 +481,7 @@ unsigned int arch_eoi_count(void)
 
 /* --- Physical interrupts --- */
 
-#define SGI_KICK 0u
+#define SGI_KICK      0u
 #define PPI_HYP_TIMER 26u
 
 unsigned int arch_irq_end(void)

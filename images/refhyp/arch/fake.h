@@ -10,14 +10,14 @@
 
 #include "core/arch.h"
 
-#define FAKE_CPUS 4u
-#define FAKE_RAM 0x40000000ull
+#define FAKE_CPUS      4u
+#define FAKE_RAM       0x40000000ull
 #define FAKE_RAM_BYTES 0x1000000ull /* 16 MiB */
-#define FAKE_LRS 4u
-#define FAKE_IRQS 288u
-#define FAKE_POOL 256u /* pages */
-#define FAKE_GICD 0x08000000ull
-#define FAKE_GICR 0x080a0000ull
+#define FAKE_LRS       4u
+#define FAKE_IRQS      288u
+#define FAKE_POOL      256u /* pages */
+#define FAKE_GICD      0x08000000ull
+#define FAKE_GICR      0x080a0000ull
 
 struct fake_cpu {
 	struct lr lr[FAKE_LRS]; /* neither pending nor active: empty */

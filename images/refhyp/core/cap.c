@@ -9,7 +9,7 @@
 
 #define SLOT_BITS 12
 #define SLOT_MASK ((1ull << SLOT_BITS) - 1)
-#define NEXT_USE (1ull << SLOT_BITS)
+#define NEXT_USE  (1ull << SLOT_BITS)
 
 void cap_init(struct cspace *cspace, struct cap *caps, unsigned int count)
 {

@@ -21,9 +21,9 @@
 typedef uint64_t ipa_t;
 typedef uint64_t pa_t;
 
-#define HYP_PAGE 4096u
-#define HYP_CPUS_MAX 8u /* physical CPUs, and vCPUs of one VM */
-#define HYP_VMS_MAX 16u /* secondary VMs */
+#define HYP_PAGE     4096u
+#define HYP_CPUS_MAX 8u	 /* physical CPUs, and vCPUs of one VM */
+#define HYP_VMS_MAX  16u /* secondary VMs */
 
 struct vm;
 

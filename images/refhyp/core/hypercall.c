@@ -5,10 +5,10 @@
 #include "core/arch.h"
 #include "core/vcpu.h"
 
-#define ENTROPY_READS 4u
-#define ENTROPY_WINDOW_MS 33u
-#define ENTROPY_BYTES_MAX 16u
-#define IDENTITY (GH_API_VERSION | GH_API_64BIT | GH_API_VARIANT_QCOM << GH_API_VARIANT_SHIFT)
+#define ENTROPY_READS	   4u
+#define ENTROPY_WINDOW_MS  33u
+#define ENTROPY_BYTES_MAX  16u
+#define IDENTITY	   (GH_API_VERSION | GH_API_64BIT | GH_API_VARIANT_QCOM << GH_API_VARIANT_SHIFT)
 #define SCHEDULER_PRIORITY (1ull << 28)
 #define FEATURES                                                                         \
 	(GH_FEATURE_PARTITION | GH_FEATURE_DOORBELL | GH_FEATURE_MSGQ | GH_FEATURE_VIC | \

@@ -8,7 +8,7 @@
 
 /* A piece is one page: a bit for each page of 128 MiB. The table reaches 64 GiB. */
 #define PIECE_PAGES (HYP_PAGE * 8ull)
-#define PIECES 512u
+#define PIECES	    512u
 
 struct piece {
 	uint64_t *bits;

@@ -8,9 +8,9 @@
 
 #include "core/hyp.h"
 
-#define MEMPARCELS_MAX 64u	 /* of one owner */
+#define MEMPARCELS_MAX	     64u /* of one owner */
 #define MEMPARCEL_ACCESS_MAX 48u /* more different VMIDs do not exist */
-#define MEMPARCEL_RWX (GH_RM_ACL_R | GH_RM_ACL_W | GH_RM_ACL_X)
+#define MEMPARCEL_RWX	     (GH_RM_ACL_R | GH_RM_ACL_W | GH_RM_ACL_X)
 
 struct sg {
 	pa_t pa;

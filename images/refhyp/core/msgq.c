@@ -12,11 +12,11 @@
 #include "core/object.h"
 #include "core/vgic.h"
 
-#define THRESHOLD_KEEP (~0ull)
+#define THRESHOLD_KEEP	(~0ull)
 #define THRESHOLD_DEPTH (~1ull)
-#define DELAY_KEEP (~0ull)
-#define TX_VIRQ 960u
-#define RX_VIRQ 961u
+#define DELAY_KEEP	(~0ull)
+#define TX_VIRQ		960u
+#define RX_VIRQ		961u
 
 struct message {
 	uint32_t size;

@@ -4,31 +4,31 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define SMCCC_VERSION 0x80000000u
-#define SMCCC_ARCH_FEATURES 0x80000001u
-#define SMCCC_1_3 0x10003u
-#define PSCI_VERSION 0x84000000u
-#define PSCI_CPU_SUSPEND 0x84000001u
-#define PSCI_CPU_OFF 0x84000002u
-#define PSCI_CPU_ON 0x84000003u
-#define PSCI_AFFINITY_INFO 0x84000004u
-#define PSCI_SYSTEM_OFF 0x84000008u
-#define PSCI_SYSTEM_RESET 0x84000009u
-#define PSCI_FEATURES 0x8400000au
+#define SMCCC_VERSION		 0x80000000u
+#define SMCCC_ARCH_FEATURES	 0x80000001u
+#define SMCCC_1_3		 0x10003u
+#define PSCI_VERSION		 0x84000000u
+#define PSCI_CPU_SUSPEND	 0x84000001u
+#define PSCI_CPU_OFF		 0x84000002u
+#define PSCI_CPU_ON		 0x84000003u
+#define PSCI_AFFINITY_INFO	 0x84000004u
+#define PSCI_SYSTEM_OFF		 0x84000008u
+#define PSCI_SYSTEM_RESET	 0x84000009u
+#define PSCI_FEATURES		 0x8400000au
 #define PSCI_CPU_DEFAULT_SUSPEND 0x8400000cu
-#define PSCI_SET_SUSPEND_MODE 0x8400000fu
-#define PSCI_SYSTEM_RESET2 0x84000012u
-#define SMC64 0x40000000u
-#define PSCI_1_1 0x10001u
+#define PSCI_SET_SUSPEND_MODE	 0x8400000fu
+#define PSCI_SYSTEM_RESET2	 0x84000012u
+#define SMC64			 0x40000000u
+#define PSCI_1_1		 0x10001u
 
-#define SUCCESS 0ll
-#define NOT_SUPPORTED (-1ll)
+#define SUCCESS		   0ll
+#define NOT_SUPPORTED	   (-1ll)
 #define INVALID_PARAMETERS (-2ll)
-#define ALREADY_ON (-4ll)
-#define ON_PENDING (-5ll)
-#define INTERNAL_FAILURE (-6ll)
-#define AFFINITY_MASK 0xff00ffffffull
-#define RESET2_VENDOR 0x80000000u
+#define ALREADY_ON	   (-4ll)
+#define ON_PENDING	   (-5ll)
+#define INTERNAL_FAILURE   (-6ll)
+#define AFFINITY_MASK	   0xff00ffffffull
+#define RESET2_VENDOR	   0x80000000u
 
 /* The vCPU with this affinity; its index is affinity level 0. */
 static struct vcpu *target(struct vm *vm, uint64_t affinity)

@@ -8,9 +8,9 @@
 #include "core/rm_fdt.h"
 
 #define DEFAULT_BASE 0x28800000ull /* of a tree that names none, as on upstream's platform */
-#define BASE_ALIGN 0x200000ull
-#define GICR_STRIDE 0x20000u
-#define SPI_END 988u /* numbers of SPIs; INTID = number + 32 */
+#define BASE_ALIGN   0x200000ull
+#define GICR_STRIDE  0x20000u
+#define SPI_END	     988u /* numbers of SPIs; INTID = number + 32 */
 
 /* A text property that may be absent; false when it is there and no text or too long. */
 static bool optional_text(const void *fdt, int node, const char *name, const char **text)

@@ -7,11 +7,11 @@
 
 #include "core/hyp.h"
 
-#define RM_DTB_MAX 0x10000u /* bytes of a guest's tree as the host wrote it */
-#define RM_VDEVS_MAX 64u    /* of one VM */
-#define RM_NAME_MAX 80u	    /* image-name and vm-uri, with the final NUL */
-#define RM_PATH_MAX 128u    /* path of a generated node, with the final NUL */
-#define RM_PUSH_MAX 6u	    /* strings in push-compatible */
+#define RM_DTB_MAX   0x10000u /* bytes of a guest's tree as the host wrote it */
+#define RM_VDEVS_MAX 64u      /* of one VM */
+#define RM_NAME_MAX  80u      /* image-name and vm-uri, with the final NUL */
+#define RM_PATH_MAX  128u     /* path of a generated node, with the final NUL */
+#define RM_PUSH_MAX  6u	      /* strings in push-compatible */
 
 enum rm_vdev_type {
 	RM_VDEV_DOORBELL, /* the owner rings, the guest gets an interrupt */

@@ -8,8 +8,8 @@
 #include "core/rm.h"
 #include "core/rm_fdt.h"
 
-#define GROWTH 0x10000u /* room for our nodes while a tree is edited */
-#define SMALL 0x4000u	/* up to here a final tree needs no room beside itself */
+#define GROWTH	       0x10000u /* room for our nodes while a tree is edited */
+#define SMALL	       0x4000u	/* up to here a final tree needs no room beside itself */
 #define QUEUE_IRQ_FREE 960u
 #define PATH_DEPTH_MAX 8u
 

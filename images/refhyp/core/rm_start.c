@@ -8,12 +8,12 @@
 #include "core/rm.h"
 #include "core/rm_fdt.h"
 
-#define VMMIO_BASE 0ull
-#define VMMIO_SIZE 0x40000000ull /* forwarded to the host */
-#define GICD_SIZE 0x10000u
+#define VMMIO_BASE   0ull
+#define VMMIO_SIZE   0x40000000ull /* forwarded to the host */
+#define GICD_SIZE    0x10000u
 #define GICD_DEFAULT 0x3fff0000ull
-#define VIRQ_FIRST 960u /* numbers that RM chooses itself */
-#define VIRQ_END 1020u
+#define VIRQ_FIRST   960u /* numbers that RM chooses itself */
+#define VIRQ_END     1020u
 #define BUFFER_ALIGN 0x200000ull
 
 /* The parcel of CONFIG_IMAGE, unless its owner took it back. */

@@ -8,16 +8,16 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define OWNER_SHIFT 24
-#define OWNER_MASK 0x3fu
-#define OWNER_HYPERVISOR 5u
-#define STANDARD_UID 0x8500ff01u
+#define OWNER_SHIFT	  24
+#define OWNER_MASK	  0x3fu
+#define OWNER_HYPERVISOR  5u
+#define STANDARD_UID	  0x8500ff01u
 #define STANDARD_REVISION 0x8500ff03u
-#define SVE_HINT (1u << 16)
-#define HYPERCALL_MASK 0xffffc000u
-#define HYPERCALL_BITS 0x3fffu
+#define SVE_HINT	  (1u << 16)
+#define HYPERCALL_MASK	  0xffffc000u
+#define HYPERCALL_BITS	  0x3fffu
 
-#define IRQS_AT_ONCE 8u
+#define IRQS_AT_ONCE   8u
 #define CSPACE_PRIMARY 2048u
 
 static struct cap primary_caps[CSPACE_PRIMARY];

@@ -423,13 +423,13 @@ void vgic_fired(struct vcpu *v, uint32_t intid)
 	hyp_unlock(&vm->lock);
 }
 
-#define SGI_TARGETS(value) ((uint32_t)(value)&0xffff)
-#define SGI_AFF1(value) ((uint32_t)((value) >> 16) & 0xff)
-#define SGI_INTID(value) ((uint32_t)((value) >> 24) & 15)
-#define SGI_AFF2(value) ((uint32_t)((value) >> 32) & 0xff)
+#define SGI_TARGETS(value)    ((uint32_t)(value)&0xffff)
+#define SGI_AFF1(value)	      ((uint32_t)((value) >> 16) & 0xff)
+#define SGI_INTID(value)      ((uint32_t)((value) >> 24) & 15)
+#define SGI_AFF2(value)	      ((uint32_t)((value) >> 32) & 0xff)
 #define SGI_ALL_OTHERS(value) ((value) >> 40 & 1)
-#define SGI_RANGE(value) ((uint32_t)((value) >> 44) & 15)
-#define SGI_AFF3(value) ((uint32_t)((value) >> 48) & 0xff)
+#define SGI_RANGE(value)      ((uint32_t)((value) >> 44) & 15)
+#define SGI_AFF3(value)	      ((uint32_t)((value) >> 48) & 0xff)
 
 void vgic_sgi(struct vcpu *v, uint64_t value, bool group1)
 {

@@ -5,8 +5,8 @@
 
 #include "core/vm.h"
 
-#define GICD_SIZE 0x10000ull
-#define GICR_SIZE 0x20000ull
+#define GICD_SIZE	 0x10000ull
+#define GICR_SIZE	 0x20000ull
 #define GICD_CTLR_GROUP0 1u
 #define GICD_CTLR_GROUP1 2u
 

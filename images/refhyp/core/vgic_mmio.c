@@ -4,50 +4,50 @@
 #include "core/vgic.h"
 
 /* Files of registers; in the redistributor's second frame at the same offsets. */
-#define IGROUPR 0x0080
-#define ISENABLER 0x0100
-#define ICENABLER 0x0180
-#define ISPENDR 0x0200
-#define ICPENDR 0x0280
-#define ISACTIVER 0x0300
-#define ICACTIVER 0x0380
-#define IPRIORITYR 0x0400
-#define ITARGETSR 0x0800
-#define ICFGR 0x0c00
-#define IGRPMODR 0x0d00
-#define NSACR 0x0e00
-#define SGIR 0x0f00
+#define IGROUPR	      0x0080
+#define ISENABLER     0x0100
+#define ICENABLER     0x0180
+#define ISPENDR	      0x0200
+#define ICPENDR	      0x0280
+#define ISACTIVER     0x0300
+#define ICACTIVER     0x0380
+#define IPRIORITYR    0x0400
+#define ITARGETSR     0x0800
+#define ICFGR	      0x0c00
+#define IGRPMODR      0x0d00
+#define NSACR	      0x0e00
+#define SGIR	      0x0f00
 #define SGI_FILES_END 0x0f30
-#define IROUTER 0x6100 /* of INTID 32 */
-#define IROUTER_END (0x6000 + INTID_END * 8)
-#define ID_FIRST 0xffd0
-#define PIDR2 0xffe8
+#define IROUTER	      0x6100 /* of INTID 32 */
+#define IROUTER_END   (0x6000 + INTID_END * 8)
+#define ID_FIRST      0xffd0
+#define PIDR2	      0xffe8
 
-#define GICD_CTLR 0x0000
-#define GICD_TYPER 0x0004
-#define GICD_IIDR 0x0008
-#define GICD_TYPER2 0x000c
-#define STATUSR 0x0010
-#define SETSPI_NSR 0x0040
-#define CLRSPI_NSR 0x0048
-#define SETSPI_SR 0x0050
-#define CLRSPI_SR 0x0058
-#define GICR_CTLR 0x0000
-#define GICR_IIDR 0x0004
-#define GICR_TYPER 0x0008
-#define GICR_WAKER 0x0014
+#define GICD_CTLR      0x0000
+#define GICD_TYPER     0x0004
+#define GICD_IIDR      0x0008
+#define GICD_TYPER2    0x000c
+#define STATUSR	       0x0010
+#define SETSPI_NSR     0x0040
+#define CLRSPI_NSR     0x0048
+#define SETSPI_SR      0x0050
+#define CLRSPI_SR      0x0058
+#define GICR_CTLR      0x0000
+#define GICR_IIDR      0x0004
+#define GICR_TYPER     0x0008
+#define GICR_WAKER     0x0014
 #define GICR_PROPBASER 0x0070
 #define GICR_PENDBASER 0x0078
-#define GICR_PRIVATE 0x10000
+#define GICR_PRIVATE   0x10000
 
 #define CTLR_ALWAYS 0x50u /* one security state, affinity routing */
 /* 1020 INTIDs, message-based SPIs, 10 bits of INTID, affinity level 3, no 1-of-N. */
-#define TYPER_VALUE (31u | 1u << 16 | 9u << 19 | 1u << 24 | 1u << 25)
-#define IIDR_VALUE 0x47000070u
-#define PIDR2_VALUE 0x30u
-#define GICR_LAST (1ull << 4)
+#define TYPER_VALUE   (31u | 1u << 16 | 9u << 19 | 1u << 24 | 1u << 25)
+#define IIDR_VALUE    0x47000070u
+#define PIDR2_VALUE   0x30u
+#define GICR_LAST     (1ull << 4)
 #define PRIORITY_MASK 0xf8u /* five bits */
-#define ROUTE_MASK 0x80ffffffu
+#define ROUTE_MASK    0x80ffffffu
 
 struct reg {
 	struct vcpu *v;	    /* who accesses */

@@ -5,7 +5,7 @@
 #include "core/vgic.h"
 
 #define VIRQ_FIRST 962u
-#define VIRQ_LOW 704u /* when the range up to 1019 is used up, numbers below 960 down to this */
+#define VIRQ_LOW   704u /* when the range up to 1019 is used up, numbers below 960 down to this */
 #define VIRQ_FIXED 960u
 
 static hyp_spinlock_t lock;

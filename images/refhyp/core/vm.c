@@ -6,7 +6,7 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define IPA_BITS 36u
+#define IPA_BITS  36u
 #define ALIGN_GIC 0xffffull
 
 struct vm hyp_vms[HYP_VMS_MAX + 1];

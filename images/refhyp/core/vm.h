@@ -13,17 +13,17 @@
 
 #include "core/hyp.h"
 
-#define VM_SPIS 988u   /* INTIDs 32..1019 */
-#define VM_PRIVATE 32u /* SGIs and PPIs */
-#define VM_LRS_MAX 16u
-#define VM_WINDOWS_MAX 4u
-#define INTID_TIMER 27u	 /* virtual timer PPI */
-#define INTID_PTIMER 30u /* physical timer PPI, emulated */
+#define VM_SPIS		988u /* INTIDs 32..1019 */
+#define VM_PRIVATE	32u  /* SGIs and PPIs */
+#define VM_LRS_MAX	16u
+#define VM_WINDOWS_MAX	4u
+#define INTID_TIMER	27u /* virtual timer PPI */
+#define INTID_PTIMER	30u /* physical timer PPI, emulated */
 #define INTID_SPI_FIRST 32u
-#define INTID_END 1020u
-#define INTID_NONE 0xffffu
-#define TIME_NEVER UINT64_MAX
-#define CPU_NONE (-1)
+#define INTID_END	1020u
+#define INTID_NONE	0xffffu
+#define TIME_NEVER	UINT64_MAX
+#define CPU_NONE	(-1)
 
 struct vcpu;
 

@@ -17,20 +17,20 @@
 		uint64_t sys_w = (value);                             \
 		__asm__ volatile("msr " #name ", %0" : : "r"(sys_w)); \
 	} while (0)
-#define ISB() __asm__ volatile("isb" : : : "memory")
+#define ISB()	  __asm__ volatile("isb" : : : "memory")
 #define DSB(kind) __asm__ volatile("dsb " #kind : : : "memory")
-#define TLBI(op) __asm__ volatile("tlbi " #op : : : "memory")
+#define TLBI(op)  __asm__ volatile("tlbi " #op : : : "memory")
 #define TLBI_ADDR(op, value) \
 	__asm__ volatile("tlbi " #op ", %0" : : "r"((uint64_t)(value)) : "memory")
 #define AT(op, va) __asm__ volatile("at " #op ", %0" : : "r"((uint64_t)(va)) : "memory")
 
 /* Saved program state. */
-#define PSTATE_A32 (1ull << 4)
+#define PSTATE_A32  (1ull << 4)
 #define PSTATE_MODE 0xfull
-#define PSTATE_EL0 0x0ull
+#define PSTATE_EL0  0x0ull
 #define PSTATE_EL1H 0x5ull
 #define PSTATE_DAIF 0x3c0ull
-#define PSTATE_PAN (1ull << 22)
+#define PSTATE_PAN  (1ull << 22)
 
 /* EL1 registers that belong to a vCPU and change hands whenever another one is loaded. */
 /* clang-format off */
@@ -61,7 +61,7 @@ static inline struct a64_vcpu *a64(struct vcpu *v)
 extern char refhyp_vectors[], refhyp_secondary[], image_start[], image_rodata[], image_data[],
 	image_end[];
 extern char refhyp_stacks[];
-#define STACK_SIZE 16384u /* a CPU's; the page below it is not mapped */
+#define STACK_SIZE   16384u /* a CPU's; the page below it is not mapped */
 #define STACK_STRIDE (STACK_SIZE + HYP_PAGE)
 void a64_fp_save(void *q);
 void a64_fp_load(const void *q);

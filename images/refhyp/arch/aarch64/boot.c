@@ -2,26 +2,26 @@
 /* Brings the CPUs up at EL2: the hypervisor's own translation tables, the processor's controls, firmware calls. */
 #include "arch/aarch64/a64.h"
 
-#define PSCI_CPU_ON 0xc4000003u
+#define PSCI_CPU_ON	   0xc4000003u
 #define PSCI_AFFINITY_INFO 0xc4000004u
-#define PSCI_SYSTEM_OFF 0x84000008u
-#define PSCI_SYSTEM_RESET 0x84000009u
+#define PSCI_SYSTEM_OFF	   0x84000008u
+#define PSCI_SYSTEM_RESET  0x84000009u
 
 /* Stage-1 leaf attributes at EL2; MAIR index 0 is device-nGnRnE, 1 normal write-back. */
-#define EL2_AF (1ull << 10)
-#define EL2_SHARED (3ull << 8)
-#define EL2_RES1 (1ull << 6)
-#define EL2_READ_ONLY (1ull << 7)
-#define EL2_NO_EXEC (1ull << 54)
-#define EL2_DEVICE (EL2_AF | EL2_RES1 | EL2_NO_EXEC)
-#define EL2_NORMAL (EL2_AF | EL2_RES1 | EL2_SHARED | 1ull << 2)
-#define EL2_MAIR 0xff00ull
-#define EL2_TCR (1ull << 31 | 1ull << 23 | 2ull << 16 | 3ull << 12 | 1ull << 10 | 1ull << 8 | 25)
+#define EL2_AF	       (1ull << 10)
+#define EL2_SHARED     (3ull << 8)
+#define EL2_RES1       (1ull << 6)
+#define EL2_READ_ONLY  (1ull << 7)
+#define EL2_NO_EXEC    (1ull << 54)
+#define EL2_DEVICE     (EL2_AF | EL2_RES1 | EL2_NO_EXEC)
+#define EL2_NORMAL     (EL2_AF | EL2_RES1 | EL2_SHARED | 1ull << 2)
+#define EL2_MAIR       0xff00ull
+#define EL2_TCR	       (1ull << 31 | 1ull << 23 | 2ull << 16 | 3ull << 12 | 1ull << 10 | 1ull << 8 | 25)
 #define EL2_SCTLR_RES1 0x30c50830ull
-#define EL2_SCTLR_ON (EL2_SCTLR_RES1 | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12 | 1ull << 19)
+#define EL2_SCTLR_ON   (EL2_SCTLR_RES1 | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12 | 1ull << 19)
 
 #define BOOT_TABLES 16u
-#define GIC_WINDOW 0x02000000ull /* what of the device space the hypervisor maps for itself */
+#define GIC_WINDOW  0x02000000ull /* what of the device space the hypervisor maps for itself */
 
 static alignas(HYP_PAGE) uint64_t boot_tables[BOOT_TABLES][512];
 static unsigned int boot_tables_used;
@@ -249,11 +249,11 @@ bool arch_entropy(uint32_t *word)
 
 /* --- Console: PL011 --- */
 
-#define UART_DATA 0x00
-#define UART_FLAGS 0x18
-#define UART_FULL (1u << 5)
+#define UART_DATA    0x00
+#define UART_FLAGS   0x18
+#define UART_FULL    (1u << 5)
 #define UART_CONTROL 0x30
-#define UART_ON 0x301u /* UART and transmitter enabled */
+#define UART_ON	     0x301u /* UART and transmitter enabled */
 
 void arch_putc(char c)
 {

@@ -3,41 +3,41 @@
 #include "arch/aarch64/a64.h"
 
 /* Distributor and redistributor. */
-#define GICD_CTLR 0x0000
-#define GICD_TYPER 0x0004
-#define IGROUPR 0x0080
-#define ISENABLER 0x0100
-#define ICENABLER 0x0180
-#define ISPENDR 0x0200
-#define ICPENDR 0x0280
-#define ISACTIVER 0x0300
-#define ICACTIVER 0x0380
-#define IPRIORITYR 0x0400
-#define ICFGR 0x0c00
-#define IROUTER 0x6000
-#define CTLR_ON 0x13u /* affinity routing, both groups */
-#define CTLR_RWP (1u << 31)
-#define GICR_STRIDE 0x20000ull
-#define GICR_WAKER 0x0014
-#define WAKER_SLEEP 2u
+#define GICD_CTLR    0x0000
+#define GICD_TYPER   0x0004
+#define IGROUPR	     0x0080
+#define ISENABLER    0x0100
+#define ICENABLER    0x0180
+#define ISPENDR	     0x0200
+#define ICPENDR	     0x0280
+#define ISACTIVER    0x0300
+#define ICACTIVER    0x0380
+#define IPRIORITYR   0x0400
+#define ICFGR	     0x0c00
+#define IROUTER	     0x6000
+#define CTLR_ON	     0x13u /* affinity routing, both groups */
+#define CTLR_RWP     (1u << 31)
+#define GICR_STRIDE  0x20000ull
+#define GICR_WAKER   0x0014
+#define WAKER_SLEEP  2u
 #define WAKER_ASLEEP 4u
 #define GICR_PRIVATE 0x10000ull
-#define PRIORITY 0xa0a0a0a0u
+#define PRIORITY     0xa0a0a0a0u
 
-#define SGI_KICK 0u
+#define SGI_KICK	0u
 #define PPI_MAINTENANCE 25u
-#define PPI_HYP_TIMER 26u
-#define OURS (1u << SGI_KICK | 1u << PPI_MAINTENANCE | 1u << PPI_HYP_TIMER | 1u << INTID_TIMER)
+#define PPI_HYP_TIMER	26u
+#define OURS		(1u << SGI_KICK | 1u << PPI_MAINTENANCE | 1u << PPI_HYP_TIMER | 1u << INTID_TIMER)
 
-#define LR_EOI (1ull << 41)
-#define LR_GROUP1 (1ull << 60)
-#define LR_HW (1ull << 61)
-#define LR_PENDING (1ull << 62)
-#define LR_ACTIVE (1ull << 63)
-#define HCR_EN (1ull << 0)
-#define HCR_UIE (1ull << 1)
-#define HCR_LRENPIE (1ull << 2)
-#define HCR_TDIR (1ull << 14)
+#define LR_EOI	      (1ull << 41)
+#define LR_GROUP1     (1ull << 60)
+#define LR_HW	      (1ull << 61)
+#define LR_PENDING    (1ull << 62)
+#define LR_ACTIVE     (1ull << 63)
+#define HCR_EN	      (1ull << 0)
+#define HCR_UIE	      (1ull << 1)
+#define HCR_LRENPIE   (1ull << 2)
+#define HCR_TDIR      (1ull << 14)
 #define HCR_EOI_SHIFT 27
 
 static unsigned int irq_end, lr_count;

@@ -8,12 +8,12 @@
  */
 #include "arch/aarch64/a64.h"
 
-#define ENTRIES 512u
-#define DESC_VALID 1ull
-#define DESC_TABLE 2ull /* at level 3: a page */
-#define DESC_ADDR 0x0000fffffffff000ull
+#define ENTRIES	    512u
+#define DESC_VALID  1ull
+#define DESC_TABLE  2ull /* at level 3: a page */
+#define DESC_ADDR   0x0000fffffffff000ull
 #define COUNT_SHIFT 2
-#define COUNT_MASK (0x3ffull << COUNT_SHIFT)
+#define COUNT_MASK  (0x3ffull << COUNT_SHIFT)
 #define WALK_LEAVES 512u /* how far pgtable_walk() looks for contiguous leaves */
 
 static unsigned int level_shift(unsigned int level)

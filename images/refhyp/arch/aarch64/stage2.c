@@ -2,16 +2,16 @@
 /* Stage-2 tables of the VMs, their TLB maintenance, and addresses as a guest uses them. */
 #include "arch/aarch64/a64.h"
 
-#define S2_AF (1ull << 10)
-#define S2_SHARED (3ull << 8)
-#define S2_READ (1ull << 6)
-#define S2_WRITE (1ull << 7)
-#define S2_NORMAL (0xfull << 2)
-#define S2_DEVICE (0x1ull << 2) /* nGnRE */
-#define S2_NO_EXEC (1ull << 54)
+#define S2_AF	    (1ull << 10)
+#define S2_SHARED   (3ull << 8)
+#define S2_READ	    (1ull << 6)
+#define S2_WRITE    (1ull << 7)
+#define S2_NORMAL   (0xfull << 2)
+#define S2_DEVICE   (0x1ull << 2) /* nGnRE */
+#define S2_NO_EXEC  (1ull << 54)
 #define FLUSH_PAGES 64u /* above this, a whole VM is forgotten at once */
-#define PAR_FAULT 1ull
-#define PAR_ADDR 0x000ffffffffff000ull
+#define PAR_FAULT   1ull
+#define PAR_ADDR    0x000ffffffffff000ull
 
 static void flush(const struct pgtable *table, uint64_t addr, uint64_t size)
 {

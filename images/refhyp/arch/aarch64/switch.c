@@ -2,22 +2,22 @@
 /* Gives the processor to a vCPU and takes it back: EL1 registers, floating point, timer, stage 2, EL2's controls. */
 #include "arch/aarch64/a64.h"
 
-#define HCR_VM (1ull << 0)
-#define HCR_SWIO (1ull << 1)
-#define HCR_PTW (1ull << 2)
-#define HCR_FMO (1ull << 3)
-#define HCR_IMO (1ull << 4)
-#define HCR_AMO (1ull << 5)
-#define HCR_FB (1ull << 9)
+#define HCR_VM	   (1ull << 0)
+#define HCR_SWIO   (1ull << 1)
+#define HCR_PTW	   (1ull << 2)
+#define HCR_FMO	   (1ull << 3)
+#define HCR_IMO	   (1ull << 4)
+#define HCR_AMO	   (1ull << 5)
+#define HCR_FB	   (1ull << 9)
 #define HCR_BSU_IS (1ull << 10)
-#define HCR_TWI (1ull << 13)
-#define HCR_TID3 (1ull << 18)
-#define HCR_TSC (1ull << 19)
-#define HCR_TIDCP (1ull << 20)
-#define HCR_TACR (1ull << 21)
-#define HCR_RW (1ull << 31)
-#define HCR_TLOR (1ull << 35)
-#define HCR_TERR (1ull << 36)
+#define HCR_TWI	   (1ull << 13)
+#define HCR_TID3   (1ull << 18)
+#define HCR_TSC	   (1ull << 19)
+#define HCR_TIDCP  (1ull << 20)
+#define HCR_TACR   (1ull << 21)
+#define HCR_RW	   (1ull << 31)
+#define HCR_TLOR   (1ull << 35)
+#define HCR_TERR   (1ull << 36)
 /* Pointer authentication stays off (APK, API): its keys are nobody's, and trap. */
 #define HCR_ALWAYS                                                                         \
 	(HCR_VM | HCR_SWIO | HCR_PTW | HCR_FMO | HCR_IMO | HCR_AMO | HCR_FB | HCR_BSU_IS | \
@@ -26,10 +26,10 @@
 /* Traps of SVE, SME, trace and activity monitors; floating point is free. */
 #define CPTR_ALWAYS (0x33ffull | 1ull << 20 | 1ull << 30)
 /* Traps of debug, OS lock and performance monitors. */
-#define MDCR_ALWAYS (1ull << 5 | 1ull << 6 | 1ull << 9 | 1ull << 10 | 1ull << 11 | 1ull << 19)
+#define MDCR_ALWAYS	(1ull << 5 | 1ull << 6 | 1ull << 9 | 1ull << 10 | 1ull << 11 | 1ull << 19)
 #define CNTHCTL_COUNTER 1ull /* EL1 and EL0 read the counter; the physical timer traps */
 /* 36 bits of intermediate physical address from level 1, 4 KiB granule, write-back tables. */
-#define VTCR_VALUE (1ull << 31 | 1ull << 16 | 3ull << 12 | 1ull << 10 | 1ull << 8 | 1ull << 6 | 28)
+#define VTCR_VALUE	(1ull << 31 | 1ull << 16 | 3ull << 12 | 1ull << 10 | 1ull << 8 | 1ull << 6 | 28)
 #define SCTLR_EL1_RESET 0x30d00800ull
 
 static bool have_sme;
@@ -169,7 +169,7 @@ void a64_inject(struct vcpu *v, uint64_t esr, uint64_t far)
 	v->regs.pstate = to;
 }
 
-#define ESR_IL (1ull << 25)
+#define ESR_IL	     (1ull << 25)
 #define ESR_EXTERNAL 0x10ull /* fault status: synchronous external abort */
 
 void arch_inject_undefined(struct vcpu *v)

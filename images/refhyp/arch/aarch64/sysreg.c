@@ -3,22 +3,22 @@
 #include "arch/aarch64/a64.h"
 
 #define REG(op0, op1, crn, crm, op2) ((op0) << 14 | (op1) << 11 | (crn) << 7 | (crm) << 3 | (op2))
-#define ICC_SGI1R REG(3, 0, 12, 11, 5)
-#define ICC_ASGI1R REG(3, 0, 12, 11, 6)
-#define ICC_SGI0R REG(3, 0, 12, 11, 7)
-#define ICC_DIR REG(3, 0, 12, 11, 1)
-#define ACTLR REG(3, 0, 1, 0, 1)
-#define CNTP_TVAL REG(3, 3, 14, 2, 0)
-#define CNTP_CTL REG(3, 3, 14, 2, 1)
-#define CNTP_CVAL REG(3, 3, 14, 2, 2)
-#define MDSCR REG(2, 0, 0, 2, 2)
-#define OSLSR REG(2, 0, 1, 1, 4)
-#define ID_FIRST REG(3, 0, 0, 1, 0)
-#define ID_LAST REG(3, 0, 0, 7, 7)
+#define ICC_SGI1R		     REG(3, 0, 12, 11, 5)
+#define ICC_ASGI1R		     REG(3, 0, 12, 11, 6)
+#define ICC_SGI0R		     REG(3, 0, 12, 11, 7)
+#define ICC_DIR			     REG(3, 0, 12, 11, 1)
+#define ACTLR			     REG(3, 0, 1, 0, 1)
+#define CNTP_TVAL		     REG(3, 3, 14, 2, 0)
+#define CNTP_CTL		     REG(3, 3, 14, 2, 1)
+#define CNTP_CVAL		     REG(3, 3, 14, 2, 2)
+#define MDSCR			     REG(2, 0, 0, 2, 2)
+#define OSLSR			     REG(2, 0, 1, 1, 4)
+#define ID_FIRST		     REG(3, 0, 0, 1, 0)
+#define ID_LAST			     REG(3, 0, 0, 7, 7)
 #define MDSCR_STEP \
 	((1ull << 0) | (1ull << 12) | (1ull << 13)) /* SS, TDCC, KDE: no hardware breakpoints */
 #define TIMER_CTL_MASK 3u
-#define TIMER_FIRES 4u
+#define TIMER_FIRES    4u
 
 /* ID registers of CRm 4 to 7; all others read as zero: there is no AArch32. The same for every VM and CPU. */
 static uint64_t ids[4][8];

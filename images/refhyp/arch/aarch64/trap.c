@@ -2,24 +2,24 @@
 /* Tells apart why EL1 or EL0 trapped, and describes it to core/. */
 #include "arch/aarch64/a64.h"
 
-#define EC_WFX 0x01
-#define EC_HVC64 0x16
-#define EC_SMC64 0x17
+#define EC_WFX	  0x01
+#define EC_HVC64  0x16
+#define EC_SMC64  0x17
 #define EC_SYSREG 0x18
-#define EC_IABT 0x20
-#define EC_DABT 0x24
+#define EC_IABT	  0x20
+#define EC_DABT	  0x24
 
-#define ISS_VALID (1u << 24)
-#define ISS_SIGN (1u << 21)
-#define ISS_WIDE (1u << 15)
-#define ISS_S1WALK (1u << 7)
-#define ISS_CACHE (1u << 8)
-#define ISS_WRITE (1u << 6)
-#define FSC_TYPE 0x3cu
+#define ISS_VALID	(1u << 24)
+#define ISS_SIGN	(1u << 21)
+#define ISS_WIDE	(1u << 15)
+#define ISS_S1WALK	(1u << 7)
+#define ISS_CACHE	(1u << 8)
+#define ISS_WRITE	(1u << 6)
+#define FSC_TYPE	0x3cu
 #define FSC_TRANSLATION 0x04u
-#define FSC_ACCESS 0x08u
-#define FSC_PERMISSION 0x0cu
-#define HPFAR_IPA 0xffffffffff0ull
+#define FSC_ACCESS	0x08u
+#define FSC_PERMISSION	0x0cu
+#define HPFAR_IPA	0xffffffffff0ull
 
 void a64_trap_sync(struct vcpu *v);
 void a64_trap_irq(struct vcpu *v);
