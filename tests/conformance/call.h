@@ -7,9 +7,8 @@
 
 #include "api/gunyah/abi.h"
 
-/* Capabilities that nobody holds: a number that could be one, and one beyond every table. */
-#define FREE_CAP 0x60ull
-#define WILD_CAP 0xdeadbeefull
+/* A number that is nobody's capability. */
+#define NO_CAP 0xdeadbeefull
 
 struct regs {
 	u64 x[8];

@@ -216,6 +216,12 @@ bool expect_either(const char *what, u64 want, u64 other, u64 got)
 		   say("%#llx or %#llx", want, other), say("%#llx", got));
 }
 
+bool expect_no_cap(const char *what, s64 got)
+{
+	return row(got == GH_ERROR_CSPACE_CAP_NULL || got == GH_ERROR_ARG_INVALID ? OK : DIFFERENT,
+		   what, "CSPACE_CAP_NULL (50) or ARG_INVALID (1)", hyp_name(got));
+}
+
 bool expect_rm_either(const char *what, u32 want, u32 other, u32 got)
 {
 	return row(want == got || other == got ? OK : DIFFERENT, what,

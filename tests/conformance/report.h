@@ -24,6 +24,11 @@ bool expect_run(const char *what, u64 want, u64 got);	   /* states of vcpu_run *
 bool expect_text(const char *what, const char *want, const char *got);
 /* The document allows both. */
 bool expect_either(const char *what, u64 want, u64 other, u64 got);
+/*
+ * The answer to a number that is no capability: a free one, or, where such numbers are scrambled,
+ * one that cannot be.
+ */
+bool expect_no_cap(const char *what, s64 got);
 bool expect_rm_either(const char *what, u32 want, u32 other, u32 got);
 
 /*

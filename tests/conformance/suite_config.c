@@ -42,7 +42,7 @@ static void refused_trees(void)
 	life_of("room of 1024 bytes for the tree",
 		&(const struct vm_spec){ .tree = { .cpus = 1, .bells = 1 }, .tree_room = 1024 },
 		GH_RM_ERROR_MEM_INVALID, NEVER);
-	life_of("2 vCPUs with redistributors for 1", SPEC(.cpus = 2, .gicr_size = GICR_SIZE),
+	life_of("2 vCPUs and room for 1 redistributor before the distributor", SPEC(.cpus = 2, .gicr_size = GICR_SIZE),
 		GH_RM_ERROR_NORESOURCE, NEVER);
 	life_of("more vCPUs than any platform has CPUs", SPEC(.cpus = 17), GH_RM_ERROR_NORESOURCE,
 		NEVER);

@@ -70,7 +70,7 @@ static void calls(struct vm *vm)
 	expect("HVC #0x61ff", ~0ull, vm->cpu[0].out[0]);
 	GUEST_CALL(vm, 0, INSN_HVC(0x6000), 0);
 	expect("HVC #0x6000: API version", 1, vm->cpu[0].out[0] & GH_API_VERSION_MASK);
-	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_VCPU_RUN), FREE_CAP);
+	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_VCPU_RUN), NO_CAP);
 	expect_hyp("vcpu_run by a guest", GH_ERROR_CSPACE_CAP_NULL, vm->cpu[0].out[0]);
 	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_MSGQ_SEND), rm.tx_cap, 8, VM_BASE);
 	expect_hyp("msgq send by a guest with the primary's number", GH_ERROR_CSPACE_CAP_NULL,

@@ -100,8 +100,6 @@ static void to_running(struct vm *vm)
 	heard(vm, "READY", GH_RM_VM_STATE_READY);
 	refused(vm, "READY", GH_RM_VM_STATE_READY,
 		BUT(CONFIG) | BUT(AUTH) | BUT(INIT) | BUT(STOP) | BUT(DEALLOCATE) | BUT(FIRMWARE));
-	expect_rm("MEM_RECLAIM of the image in READY", GH_RM_OK, vm_reclaim(vm));
-	expect_rm("MEM_LEND again", GH_RM_OK, vm_give(vm));
 }
 
 static void ended(struct vm *vm, const char *how, u32 type)

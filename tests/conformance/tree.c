@@ -156,7 +156,7 @@ static void put_gic(struct writer *w, const struct tree_spec *spec)
 	CELLS(w, "#interrupt-cells", 3);
 	address_cells(w, 2, 2);
 	prop_flag(w, "interrupt-controller");
-	CELLS(w, "reg", 0, GICD_BASE, 0, 0x10000, 0, GICD_BASE - spec->cpus * GICR_SIZE, 0, gicr);
+	CELLS(w, "reg", 0, GICD_BASE, 0, 0x10000, 0, GICD_BASE - gicr, 0, gicr);
 	CELLS(w, "phandle", 1);
 	end(w);
 }

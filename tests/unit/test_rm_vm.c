@@ -55,9 +55,9 @@ static void expect_states(uint16_t vmid, const uint8_t *wanted, unsigned int cou
 
 /* The last VM_EXITED that came. */
 static struct {
-	struct gh_rm_vm_exited head;
 	uint32_t reason[4];
 	bool before_reply;
+	struct gh_rm_vm_exited head;
 } exited;
 
 static void find_exited(void)
