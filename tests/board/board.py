@@ -40,12 +40,11 @@ class Answer:
 class Board:
     """The virtual board in QEMU, booted by images/board/run."""
 
-    def __init__(self, name, append=""):
+    def __init__(self, name):
         self.dir = f"{TOP}/out/board/{name}"
         os.makedirs(self.dir, exist_ok=True)
         self.port, self.grpc_port = free_port(), free_port()
-        env = dict(os.environ, BOARD_DIR=self.dir, CROFT_PORT=str(self.port), CROFT_GRPC_PORT=str(self.grpc_port),
-                   BOARD_APPEND=append)
+        env = dict(os.environ, BOARD_DIR=self.dir, CROFT_PORT=str(self.port), CROFT_GRPC_PORT=str(self.grpc_port))
         with open(f"{self.dir}/qemu.log", "w") as log:
             self.qemu = subprocess.Popen([f"{TOP}/images/board/run"], env=env, stdin=subprocess.DEVNULL,
                                          stdout=log, stderr=log)
@@ -76,17 +75,6 @@ class Board:
                 pass
             time.sleep(0.2)
         raise AssertionError(f"croftd is not ready after {seconds} s, see {self.dir}/console.log")
-
-    def wait_up(self, seconds=60):
-        """Waits for the board's debug channel, which is there before any agent."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and self.qemu.poll() is None:
-            try:
-                self.run("true")
-                return
-            except (channel.BoardGone, OSError):
-                time.sleep(0.3)
-        raise AssertionError(f"the board does not come up, see {self.dir}/console.log")
 
     def run(self, command, seconds=30):
         """Runs a shell command on the board; its output, with an AssertionError when it fails."""

@@ -42,5 +42,6 @@ u32 gic_acknowledge(struct vm *vm, unsigned int cpu)
 
 void gic_end(struct vm *vm, unsigned int cpu, u32 intid)
 {
-	vcpu_do(vm, cpu, INSN(msr_eoir1), 0, intid, 0);
+	if (intid != INTID_NONE)
+		vcpu_do(vm, cpu, INSN(msr_eoir1), 0, intid, 0);
 }

@@ -34,7 +34,7 @@ void gic_enable(struct vm *vm, unsigned int cpu, u32 intid);
 /* The register's bit of the interrupt, read by vCPU `cpu`. */
 bool gic_bit(struct vm *vm, unsigned int cpu, u32 offset, u32 intid);
 void gic_set_bit(struct vm *vm, unsigned int cpu, u32 offset, u32 intid);
-/* ICC_IAR1_EL1, and the end of it. */
+/* ICC_IAR1_EL1, and the end of it; of INTID_NONE nothing ends. */
 u32 gic_acknowledge(struct vm *vm, unsigned int cpu);
 void gic_end(struct vm *vm, unsigned int cpu, u32 intid);
 

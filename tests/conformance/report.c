@@ -251,6 +251,12 @@ bool expect_rm_but(const char *what, u32 want, u32 got, u32 fault, const char *w
 	return row_but(what, rm_name(want), rm_name(got), got == fault, why);
 }
 
+bool expect_text_but(const char *what, const char *want, const char *got, const char *fault,
+		     const char *why)
+{
+	return row_but(what, want, got, !strcmp(got, fault), why);
+}
+
 void skip(const char *what, const char *why)
 {
 	row(SKIPPED, what, "-", why);

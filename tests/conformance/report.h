@@ -38,6 +38,8 @@ bool expect_rm_either(const char *what, u32 want, u32 other, u32 got);
 bool expect_but(const char *what, u64 want, u64 got, u64 fault, const char *why);
 bool expect_hyp_but(const char *what, s64 want, s64 got, s64 fault, const char *why);
 bool expect_rm_but(const char *what, u32 want, u32 got, u32 fault, const char *why);
+bool expect_text_but(const char *what, const char *want, const char *got, const char *fault,
+		     const char *why);
 extern bool report_lenient;
 
 void skip(const char *what, const char *why);

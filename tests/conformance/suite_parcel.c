@@ -281,11 +281,14 @@ static void looked_up(u16 vmid)
 
 static u32 accept(u32 handle, u8 trans, u8 flags)
 {
-	struct gh_rm_mem_accept request = {
-		.handle = cpu_to_le32(handle),
-		.trans_type = trans,
-		.flags = flags,
-		.label = cpu_to_le32(1),
+	struct {
+		struct gh_rm_mem_accept head;
+		struct gh_rm_list lists[3];
+	} __packed request = {
+		.head = { .handle = cpu_to_le32(handle),
+			  .trans_type = trans,
+			  .flags = flags,
+			  .label = cpu_to_le32(1) },
 	};
 
 	return rm_call(GH_RM_MEM_ACCEPT, &request, sizeof(request), NULL);

@@ -37,8 +37,8 @@ static void features(struct vm *vm)
 		s64 want;
 	} functions[] = {
 		{ VERSION, "VERSION", 0 },
-		{ CPU_SUSPEND, "CPU_SUSPEND", 0 },
-		{ CPU_SUSPEND | SMC64, "CPU_SUSPEND, 64 bits", 0 },
+		{ CPU_SUSPEND, "CPU_SUSPEND: extended format", 2 },
+		{ CPU_SUSPEND | SMC64, "CPU_SUSPEND, 64 bits: extended format", 2 },
 		{ CPU_OFF, "CPU_OFF", 0 },
 		{ CPU_ON & ~SMC64, "CPU_ON, 32 bits", 0 },
 		{ CPU_ON, "CPU_ON, 64 bits", 0 },
@@ -95,6 +95,9 @@ static void second_cpu(struct vm *vm)
 	expect("at the entry", VM_BASE, vm->cpu[1].entry_pc);
 	vcpu_do(vm, 1, INSN(mrs_mpidr), 0, 0, 0);
 	expect("its affinity", 1, vm->cpu[1].out[0] & 0xff00ffffff);
+	vcpu_do(vm, 0, INSN(ldr_x), 0, GICR(vm, 1) + 8, 0);
+	expect("its GICR_TYPER: affinity, number, last", 1ull << 32 | 1 << 8 | 1 << 4,
+	       vm->cpu[0].out[0] & 0xffffffff00ffff10ull);
 	expect("AFFINITY_INFO of a vCPU that is on", 0, psci(vm, 0, AFFINITY_INFO, 1, 0, 0));
 	expect("CPU_ON of a vCPU that is on", ALREADY_ON, psci(vm, 0, CPU_ON, 1, VM_BASE, 0));
 }
