@@ -199,6 +199,8 @@ out/$1/%.o: %.c out/stamp/flags-$1 | $$(gen_h) $3
 # The version is compiled into one file only.
 out/$1/agent/version.o: out/stamp/version
 out/$1/agent/version.o: flags.$1 += -DCROFT_VERSION='"$$(VERSION)"'
+# It holds the contract; compilers do not see what assembly includes.
+out/$1/agent/openapi.o: api/openapi/croft.yaml
 
 out/$1/libvmm.a: $$(vmm:%.c=out/$1/%.o) out/stamp/sources
 	@mkdir -p $$(@D) && rm -f $$@

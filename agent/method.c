@@ -41,6 +41,8 @@ const struct method service_methods[] = {
 	METHOD("NodeService/GetNode", get_node_request, node, method_get_node),
 	METHOD("NodeService/GetVersion", get_version_request, version, method_get_version),
 	METHOD("NodeService/CheckHealth", check_health_request, health, method_check_health),
+	METHOD("NodeService/GetMetrics", get_metrics_request, text, method_get_metrics),
+	METHOD("NodeService/GetOpenapi", get_openapi_request, text, method_get_openapi),
 };
 const size_t service_method_count = ARRAY_SIZE(service_methods);
 

@@ -40,5 +40,7 @@ void method_cancel_operation(struct service *service, struct call *call);
 void method_get_node(struct service *service, struct call *call);
 void method_get_version(struct service *service, struct call *call);
 void method_check_health(struct service *service, struct call *call);
+void method_get_metrics(struct service *service, struct call *call);
+void method_get_openapi(struct service *service, struct call *call);
 
 #endif

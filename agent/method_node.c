@@ -7,6 +7,8 @@
 
 #include "agent/health.h"
 #include "agent/message.h"
+#include "agent/metrics.h"
+#include "agent/openapi.h"
 #include "agent/version.h"
 
 void method_get_node(struct service *service, struct call *call)
@@ -40,4 +42,27 @@ void method_check_health(struct service *service, struct call *call)
 		return;
 	}
 	call_reply_now(call, health_check(service, ready));
+}
+
+/* Takes the text, NULL being out of memory. */
+static void reply_text(struct call *call, char *text)
+{
+	Croft__V1__Text *reply = text ? message_new(&croft__v1__text__descriptor) : NULL;
+
+	if (reply)
+		reply->text = text;
+	else
+		free(text);
+	call_reply_now(call, reply);
+}
+
+void method_get_metrics(struct service *service, struct call *call)
+{
+	reply_text(call, metrics_text(service));
+}
+
+void method_get_openapi(struct service *service, struct call *call)
+{
+	(void)service;
+	reply_text(call, strdup(openapi_text));
 }

@@ -23,6 +23,8 @@ enum MHD_Result reply_queue(struct request *r, struct MHD_Response *response, un
 	rc = MHD_queue_response(r->connection, status, response);
 	MHD_destroy_response(response);
 	r->state = REQUEST_DONE;
+	if (rc == MHD_YES)
+		service_count_rest(r->rest->service, status);
 	return rc;
 }
 
@@ -65,6 +67,17 @@ enum MHD_Result reply_message(struct request *r, const ProtobufCMessage *message
 	if (status == 201 || status == 202)
 		add_location(r, response, message);
 	return reply_queue(r, response, status, "application/json");
+}
+
+enum MHD_Result reply_text(struct request *r, const ProtobufCMessage *message)
+{
+	const struct route *route = r->match.route;
+	const char *text = transcode_string(message, "text");
+
+	return reply_queue(r,
+			   MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
+							   MHD_RESPMEM_MUST_COPY),
+			   route->status, route->type);
 }
 
 enum MHD_Result reply_problem(struct request *r, const ProtobufCMessage *problem,

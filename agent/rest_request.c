@@ -395,6 +395,8 @@ static enum MHD_Result end_call(struct request *r)
 			call->error.code = ERROR_UNAVAILABLE;
 		return reply_error(r, &call->error, 0);
 	}
+	if (route->kind == ROUTE_TEXT)
+		return reply_text(r, call->reply);
 	if (route->kind == ROUTE_READ)
 		return console_step(r);
 	if (route->kind == ROUTE_HEALTH)

@@ -106,6 +106,8 @@ enum MHD_Result reply_problem(struct request *r, const ProtobufCMessage *problem
 			      unsigned int status);
 enum MHD_Result reply_message(struct request *r, const ProtobufCMessage *message,
 			      unsigned int status);
+/* The text of a reply that is a Text. */
+enum MHD_Result reply_text(struct request *r, const ProtobufCMessage *message);
 enum MHD_Result reply_queue(struct request *r, struct MHD_Response *response, unsigned int status,
 			    const char *type);
 

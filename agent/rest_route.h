@@ -11,6 +11,7 @@
 enum route_kind {
 	ROUTE_JSON,   /* JSON in, JSON out */
 	ROUTE_HEALTH, /* 503 when the reply is not ok; passing checks only with ?verbose */
+	ROUTE_TEXT,   /* the reply's text as it is, as what `type` says */
 	ROUTE_READ,   /* the reply's bytes as text/plain; with ?follow until they end */
 	ROUTE_WRITE,  /* the body's bytes as they are, into the field `body` */
 };
@@ -23,6 +24,7 @@ struct route {
 	const char *body; /* "*": the request; a field's name: that field; NULL: a body is refused */
 	unsigned int status; /* of success */
 	enum route_kind kind;
+	const char *type; /* Content-Type of a ROUTE_TEXT */
 	const char *
 		query; /* parameters that are fields: "page_size page_token"; "wait=timeout": of another name */
 	const char *own;   /* parameters that REST itself understands: "follow" */

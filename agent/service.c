@@ -71,6 +71,12 @@ uint64_t service_heartbeat_ns(struct service *service)
 	return atomic_load(&service->heartbeat);
 }
 
+void service_count_rest(struct service *service, unsigned int status)
+{
+	if (status / 100 < METRICS_STATUS_CLASSES)
+		atomic_fetch_add(&service->metrics.rest_responses[status / 100], 1);
+}
+
 struct call *call_free(struct call *call)
 {
 	if (!call)

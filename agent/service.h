@@ -73,4 +73,7 @@ void service_cancel(struct service *service, struct call *call);
 /* The time, in ns, at which the service thread last ran its loop; for the watchdog. Any thread. */
 uint64_t service_heartbeat_ns(struct service *service);
 
+/* For the metrics: REST has given an answer with that HTTP status. Any thread. */
+void service_count_rest(struct service *service, unsigned int status);
+
 #endif

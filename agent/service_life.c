@@ -155,6 +155,7 @@ int service_new(struct service **out, const struct config *config, struct error 
 	if (!service)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	service->config = config;
+	clock_gettime(CLOCK_REALTIME, &service->metrics.start);
 	service->last_call = &service->calls;
 	service->last_message = &service->messages;
 	service->last_answer = &service->answers;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "agent/job.h"
+#include "agent/metrics.h"
 #include "agent/record.h"
 #include "agent/service.h"
 #include "agent/store.h"
@@ -64,6 +65,8 @@ struct service {
 	bool stopping;
 	struct timer patience; /* while stopping: with what cannot be stored */
 	bool given_up;
+
+	struct metrics metrics;
 };
 
 /* --- Answers: exactly one of these, or call_wait(), at the end of a handler --- */

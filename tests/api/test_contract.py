@@ -63,7 +63,7 @@ def test_protos_state_their_rest_form(_agent):
             text = f.read()
         service = re.search(r"service (\w+)", text)[1]
         for comment, rpc in re.findall(r"((?:  //[^\n]*\n)+)  rpc (\w+)", text):
-            forms = re.findall(r"(GET|POST|DELETE) (/[\w/{}]*(?::\w+)?)", comment)
+            forms = re.findall(r"(GET|POST|DELETE) (/[\w/{}]*(?:[.:]\w+)?)", comment)
             assert forms, f"{rpc} states no REST form"
             for method, path in forms:
                 assert (f"croft.v1.{service}/{rpc}", f"{method} {path}") in table, (rpc, method, path)
@@ -86,6 +86,8 @@ def test_bodies_and_statuses(_agent):
                 continue
             assert r["status"] in operation["responses"], (verb, path)
             assert ("requestBody" in operation) == ("body" in r), (verb, path)
+            if r["kind"] == "ROUTE_TEXT":
+                assert list(operation["responses"][str(r["status"])]["content"]) == [r["type"]], (verb, path)
             if "body" not in r or r["kind"] == "ROUTE_WRITE":
                 continue
             schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]

@@ -77,7 +77,7 @@ static void test_rows_fit_their_messages(void **state)
 	}
 }
 
-/* What answers 202 is an operation, what is read has bytes, and health is Health. */
+/* What answers 202 is an operation, what is read has bytes, a text has a type, and health is Health. */
 static void test_rows_fit_their_replies(void **state)
 {
 	(void)state;
@@ -87,6 +87,9 @@ static void test_rows_fit_their_replies(void **state)
 
 		if (route->status == 202)
 			assert_string_equal(reply->name, "croft.v1.Operation");
+		assert_int_equal(route->type != NULL, route->kind == ROUTE_TEXT);
+		if (route->kind == ROUTE_TEXT)
+			assert_string_equal(reply->name, "croft.v1.Text");
 		if (route->kind == ROUTE_READ)
 			assert_string_equal(reply->name, "croft.v1.ReadConsoleResponse");
 		if (route->kind == ROUTE_HEALTH)
@@ -122,6 +125,8 @@ static void test_find(void **state)
 
 	(void)state;
 	found("GET", "/v1/vms", "croft.v1.Vms/ListVms", "");
+	found("GET", "/metrics", "croft.v1.NodeService/GetMetrics", "");
+	found("GET", "/v1/openapi.yaml", "croft.v1.NodeService/GetOpenapi", "");
 	found("HEAD", "/v1/vms", "croft.v1.Vms/ListVms", "");
 	found("POST", "/v1/vms", "croft.v1.Vms/CreateVm", "");
 	found("GET", "/v1/vms/web1", "croft.v1.Vms/GetVm", "web1");
