@@ -19,6 +19,7 @@ enum grpc_number {
 	GRPC_NUMBER_RESOURCE_EXHAUSTED = 8,
 	GRPC_NUMBER_FAILED_PRECONDITION = 9,
 	GRPC_NUMBER_ABORTED = 10,
+	GRPC_NUMBER_OUT_OF_RANGE = 11,
 	GRPC_NUMBER_UNIMPLEMENTED = 12,
 	GRPC_NUMBER_INTERNAL = 13,
 	GRPC_NUMBER_UNAVAILABLE = 14,
@@ -44,6 +45,7 @@ static const struct fault fault_table[] = {
 	[ERROR_UNSUPPORTED] = { 501, GRPC_NUMBER_UNIMPLEMENTED, false },
 	[ERROR_PERMISSION_DENIED] = { 403, GRPC_NUMBER_PERMISSION_DENIED, false },
 	[ERROR_UNAUTHENTICATED] = { 401, GRPC_NUMBER_UNAUTHENTICATED, false },
+	[ERROR_OUT_OF_RANGE] = { 410, GRPC_NUMBER_OUT_OF_RANGE, false },
 	[ERROR_DATA_LOSS] = { 500, GRPC_NUMBER_DATA_LOSS, false },
 	[ERROR_INTERNAL] = { 500, GRPC_NUMBER_INTERNAL, false },
 };
@@ -60,6 +62,7 @@ static const struct {
 	{ 404, "Not Found" },
 	{ 405, "Method Not Allowed" },
 	{ 409, "Conflict" },
+	{ 410, "Gone" },
 	{ 412, "Precondition Failed" },
 	{ 413, "Content Too Large" },
 	{ 415, "Unsupported Media Type" },

@@ -7,6 +7,7 @@
 
 #include "agent/blob.h"
 #include "agent/config.h"
+#include "agent/event.h"
 #include "agent/image_fetch.h"
 #include "agent/log.h"
 #include "agent/message.h"
@@ -73,9 +74,20 @@ bool image_record_ready(const struct image_record *image)
 static void set_state(struct service *service, struct image_record *image,
 		      Croft__V1__ImageStatus__State state, const char *message)
 {
+	const ProtobufCEnumValue *value =
+		protobuf_c_enum_descriptor_get_value(&croft__v1__image_status__state__descriptor,
+						     (int)state);
+
 	image->msg->status->state = state;
 	message_set_string(&image->msg->status->message, message);
 	record_touch(service, &image->record);
+	event_emit(service, &(struct event_news){ .type = "image.state",
+						  .collection = "images",
+						  .object = image->msg->name,
+						  .state = value->name,
+						  .message = message,
+						  .actor = image->pull ? image->pull->op->msg->actor
+								       : NULL });
 }
 
 /* --- The blob store --- */
@@ -128,7 +140,6 @@ static void pull_finish(struct service *service, struct job *job)
 	bool failed = pull->error.code != ERROR_NONE;
 
 	service->pulls--;
-	image->pull = NULL;
 	if (failed && service->stopping)
 		error_raise(&pull->error, ERROR_UNAVAILABLE, "the agent was stopped");
 	if (failed) {
@@ -140,6 +151,7 @@ static void pull_finish(struct service *service, struct job *job)
 		image->msg->status = TAKE_PTR(pull->result);
 		set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__READY, "");
 	}
+	image->pull = NULL;
 	operation_end(service, pull->op, failed ? &pull->error : NULL);
 	pull_free(pull);
 	/* What a failed pull has brought before it failed is kept until no other pull could want it. */
@@ -282,7 +294,8 @@ static const char *user_of(const struct service *service, const char *image)
 	return NULL;
 }
 
-int image_record_delete(struct service *service, struct image_record *image, struct error *err)
+int image_record_delete(struct service *service, struct image_record *image, const char *actor,
+			struct error *err)
 {
 	const char *user = user_of(service, image->msg->name);
 	struct deferred *sweep;
@@ -303,6 +316,10 @@ int image_record_delete(struct service *service, struct image_record *image, str
 	sweep->run = sweep_deferred;
 	service_defer(service, sweep);
 	table_remove(&service->images, image->msg->name);
+	event_emit(service, &(struct event_news){ .type = "image.deleted",
+						  .collection = "images",
+						  .object = image->msg->name,
+						  .actor = actor });
 	log_info("images/%s: deleted", image->msg->name);
 	image_record_free(image);
 	return 0;

@@ -27,7 +27,8 @@ int image_record_pull(struct service *service, const Croft__V1__Image *wish, con
 		      struct operation **op, struct error *err);
 
 /* CONFLICT while it is pulled or a VM names it. The record is freed. */
-int image_record_delete(struct service *service, struct image_record *image, struct error *err);
+int image_record_delete(struct service *service, struct image_record *image, const char *actor,
+			struct error *err);
 
 bool image_record_ready(const struct image_record *image);
 

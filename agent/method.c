@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "croft/v1/event.pb-c.h"
 #include "croft/v1/image.pb-c.h"
 #include "croft/v1/node.pb-c.h"
 #include "croft/v1/operation.pb-c.h"
@@ -38,6 +39,7 @@ const struct method service_methods[] = {
 	       method_wait_operation),
 	METHOD("Operations/CancelOperation", cancel_operation_request, operation,
 	       method_cancel_operation),
+	METHOD("Events/ReadEvents", read_events_request, read_events_response, method_read_events),
 	METHOD("NodeService/GetNode", get_node_request, node, method_get_node),
 	METHOD("NodeService/GetVersion", get_version_request, version, method_get_version),
 	METHOD("NodeService/CheckHealth", check_health_request, health, method_check_health),

@@ -9,7 +9,7 @@
 
 #define METHOD_WAIT_DEFAULT_NS 30000000000ull /* of WaitOperation */
 #define METHOD_WAIT_MAX_NS     300000000000ull
-#define METHOD_FOLLOW_MAX_NS   30000000000ull /* of ReadConsole */
+#define METHOD_FOLLOW_MAX_NS   30000000000ull /* of ReadConsole and ReadEvents */
 
 /* method_vm.c */
 void method_create_vm(struct service *service, struct call *call);
@@ -35,6 +35,9 @@ void method_get_operation(struct service *service, struct call *call);
 void method_list_operations(struct service *service, struct call *call);
 void method_wait_operation(struct service *service, struct call *call);
 void method_cancel_operation(struct service *service, struct call *call);
+
+/* method_event.c */
+void method_read_events(struct service *service, struct call *call);
 
 /* method_node.c */
 void method_get_node(struct service *service, struct call *call);

@@ -89,7 +89,7 @@ void method_delete_image(struct service *service, struct call *call)
 
 	if (r == 0) {
 		reply = message_copy(&image->msg->base);
-		r = reply ? image_record_delete(service, image, &error)
+		r = reply ? image_record_delete(service, image, call->actor, &error)
 			  : error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	if (r < 0) {

@@ -25,7 +25,7 @@ void method_create_vm(struct service *service, struct call *call)
 	if (!request->vm)
 		r = error_raise(&error, ERROR_INVALID_ARGUMENT, "a VM is required");
 	else
-		r = vm_record_new(service, request->vm, &vm, &error);
+		r = vm_record_new(service, request->vm, call->actor, &vm, &error);
 	if (r < 0)
 		call_fail(service, call, &error);
 	else
@@ -88,7 +88,7 @@ void method_delete_vm(struct service *service, struct call *call)
 
 	if (r == 0) {
 		reply = message_copy(&vm->msg->base);
-		r = reply ? vm_record_delete(service, vm, &error)
+		r = reply ? vm_record_delete(service, vm, call->actor, &error)
 			  : error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	if (r < 0) {

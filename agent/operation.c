@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "agent/event.h"
 #include "agent/log.h"
 #include "agent/message.h"
 #include "agent/state.h"
@@ -55,6 +56,27 @@ static void prune(struct service *service)
 	}
 }
 
+/* It has changed: lets it be stored, and told of. */
+static void note_state(struct service *service, struct operation *op)
+{
+	const Croft__V1__Operation *msg = op->msg;
+	const ProtobufCEnumValue *state =
+		protobuf_c_enum_descriptor_get_value(&croft__v1__operation__state__descriptor,
+						     (int)msg->state);
+	char message[ERROR_MESSAGE_MAX];
+
+	snprintf(message, sizeof(message), "%s %s%s%s", msg->verb, msg->target,
+		 msg->error ? ": " : "", msg->error ? msg->error->detail : "");
+	event_emit(service, &(struct event_news){ .type = "operation.state",
+						  .collection = "operations",
+						  .object = msg->name,
+						  .state = state->name,
+						  .reason = msg->error ? msg->error->code : NULL,
+						  .message = message,
+						  .actor = msg->actor });
+	record_touch(service, &op->record);
+}
+
 struct operation *operation_new(struct service *service, const char *verb, const char *target,
 				const char *actor)
 {
@@ -80,7 +102,7 @@ struct operation *operation_new(struct service *service, const char *verb, const
 	if (!op)
 		return NULL;
 	service->operation_number++;
-	record_touch(service, &op->record);
+	note_state(service, op);
 	log_info("%s: %s %s, asked by %s", op->msg->name, verb, target, actor);
 	return op;
 }
@@ -89,7 +111,7 @@ void operation_run(struct service *service, struct operation *op, struct job *jo
 {
 	op->job = job;
 	op->msg->state = CROFT__V1__OPERATION__STATE__RUNNING;
-	record_touch(service, &op->record);
+	note_state(service, op);
 }
 
 bool operation_ended(const struct operation *op)
@@ -126,7 +148,7 @@ void operation_end(struct service *service, struct operation *op, const struct e
 					 : CROFT__V1__OPERATION__STATE__FAILED;
 		message_set_problem(&op->msg->error, error);
 	}
-	record_touch(service, &op->record);
+	note_state(service, op);
 	log_info("%s: %s %s %s%s", op->msg->name, op->msg->verb, op->msg->target,
 		 error ? "failed: " : "succeeded", error ? error->message : "");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What VMs, images and operations have in common: revisions, storing, pages.
+// What VMs, images, operations and events have in common: revisions, storing, pages.
 
 #include "agent/record.h"
 
@@ -44,6 +44,8 @@ static void unlist(struct service *service, struct record *record)
 {
 	struct record **p = &service->dirty;
 
+	if (!record->dirty)
+		return;
 	while (*p && *p != record)
 		p = &(*p)->next_dirty;
 	if (*p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What VMs, images and operations have in common: a message that is kept in the store under its kind and name.
+ * What VMs, images, operations and events have in common: a message that is kept in the store under its kind and name.
  */
 #ifndef CROFT_AGENT_RECORD_H
 #define CROFT_AGENT_RECORD_H
@@ -13,7 +13,7 @@ struct service;
 struct table;
 
 struct record {
-	const char *kind; /* "vm", "image", "operation" */
+	const char *kind; /* "vm", "image", "operation", "event" */
 	const char *name; /* the message's own */
 	const ProtobufCMessage *message;
 	uint64_t *revision; /* the message's, or NULL */

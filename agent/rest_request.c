@@ -324,8 +324,9 @@ static enum MHD_Result begin_call(struct request *r)
 	if (!r->error.code) {
 		r->call = request_call_new(r, request_method(r));
 		/* The path's name overrides what a body says, so it comes last. */
-		if (r->call && !take_body(r) && !take_if_match(r))
-			take_parameters(r);
+		if (r->call && !take_body(r) && !take_if_match(r) && !take_parameters(r) &&
+		    r->match.route->kind == ROUTE_EVENTS)
+			events_begin(r);
 	}
 	if (r->error.code)
 		return reply_error(r, &r->error, r->status);
@@ -399,6 +400,8 @@ static enum MHD_Result end_call(struct request *r)
 		return reply_text(r, call->reply);
 	if (route->kind == ROUTE_READ)
 		return console_step(r);
+	if (route->kind == ROUTE_EVENTS)
+		return events_step(r);
 	if (route->kind == ROUTE_HEALTH)
 		return reply_health(r, (Croft__V1__Health *)(void *)call->reply);
 	if (route->status == 202)

@@ -69,7 +69,8 @@ struct request {
 	struct call *call; /* the last one */
 	struct {
 		uint64_t first; /* offset of the first byte of the console that is answered */
-		size_t sent;	/* bytes of the call's reply that were sent */
+		size_t sent;	/* bytes of the call's reply, or of events' text, that were sent */
+		bool rendered;	/* the events of the call's reply are text in `body` */
 	} stream;
 
 	/* Under rest->lock. */
@@ -113,5 +114,12 @@ enum MHD_Result reply_queue(struct request *r, struct MHD_Response *response, un
 
 /* rest_console.c: the call of a ROUTE_READ has been answered without error. */
 enum MHD_Result console_step(struct request *r);
+
+/*
+ * rest_event.c: the call of a ROUTE_EVENTS has its parameters, and gets those of a stream if the client wants one; negative
+ * with r->error raised. The second when the call has been answered without error.
+ */
+int events_begin(struct request *r);
+enum MHD_Result events_step(struct request *r);
 
 #endif

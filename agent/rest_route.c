@@ -122,6 +122,13 @@ const struct route rest_routes[] = {
 	  .rpc = "croft.v1.Operations/CancelOperation",
 	  .body = "*",
 	  .status = 200 },
+
+	{ .method = "GET",
+	  .path = "/v1/events",
+	  .rpc = "croft.v1.Events/ReadEvents",
+	  .status = 200,
+	  .kind = ROUTE_EVENTS,
+	  .query = "after max_events wait" },
 };
 const size_t rest_route_count = ARRAY_SIZE(rest_routes);
 

@@ -13,6 +13,7 @@ enum route_kind {
 	ROUTE_HEALTH, /* 503 when the reply is not ok; passing checks only with ?verbose */
 	ROUTE_TEXT,   /* the reply's text as it is, as what `type` says */
 	ROUTE_READ,   /* the reply's bytes as text/plain; with ?follow until they end */
+	ROUTE_EVENTS, /* JSON; with Accept: text/event-stream a stream that goes on */
 	ROUTE_WRITE,  /* the body's bytes as they are, into the field `body` */
 };
 

@@ -171,7 +171,8 @@ static void flush(struct service *service)
 {
 	struct error error = { .code = ERROR_NONE };
 	bool queued = records_queue(service) == 0;
-	uint64_t ticket = store_submit(service->store);
+	/* What could not be queued whole stays open: changes and their events are committed together or not at all. */
+	uint64_t ticket = queued ? store_submit(service->store) : 0;
 	uint64_t committed = store_committed(service->store, &error);
 	struct call *call;
 

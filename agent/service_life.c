@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent/config.h"
+#include "agent/event.h"
 #include "agent/image.h"
 #include "agent/image_fetch.h"
 #include "agent/log.h"
@@ -91,6 +92,8 @@ static int load(struct service *service, struct error *err)
 	if (r == 0)
 		r = store_load_counter(service->store, "operation", &service->operation_number,
 				       err);
+	if (r == 0)
+		r = events_load(service, err);
 	if (r == 0)
 		r = operations_load(service, err);
 	if (r == 0)
@@ -247,6 +250,7 @@ struct service *service_free(struct service *service)
 	vm_records_free(service);
 	image_records_free(service);
 	operations_free(service);
+	events_free(service);
 	service->store = store_free(service->store);
 	image_fetch_exit();
 	base_close(service->wake);

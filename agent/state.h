@@ -49,7 +49,10 @@ struct service {
 	/* The service thread's own. */
 	struct store *store;
 	struct table vms, images, operations;
-	struct record *dirty; /* to be put into the store */
+	struct event **events; /* the ring of EVENTS_KEPT */
+	size_t event_count;    /* in it: the numbers up to event_number */
+	uint64_t event_number; /* of the newest */
+	struct record *dirty;  /* to be put into the store */
 	uint64_t revision, operation_number;
 	struct call *waiting;
 	struct call *answers, **last_answer; /* by ticket */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent/config.h"
+#include "agent/event.h"
 #include "agent/health.h"
 #include "agent/image.h"
 #include "agent/log.h"
@@ -27,10 +28,33 @@ const char *vm_state_name(const struct vm_record *vm)
 	return value ? value->name : "in an unknown state";
 }
 
+const char *vm_reason_name(const struct vm_record *vm)
+{
+	const ProtobufCEnumValue *value =
+		protobuf_c_enum_descriptor_get_value(&croft__v1__vm_status__exit_reason__descriptor,
+						     (int)vm->msg->status->exit_reason);
+
+	return value ? value->name : "unknown";
+}
+
 void vm_set_state(struct service *service, struct vm_record *vm, Croft__V1__VmStatus__State state)
 {
-	vm->msg->status->state = state;
+	Croft__V1__VmStatus *status = vm->msg->status;
+	bool ended = state == STATE(STOPPED) || state == STATE(FAILED);
+	Croft__V1__VmStatus__State before = status->state;
+
+	status->state = state;
 	record_touch(service, &vm->record);
+	/* A new one's event is that it was created. */
+	if (state == before || before == STATE(STATE_UNSPECIFIED))
+		return;
+	event_emit(service, &(struct event_news){ .type = "vm.state",
+						  .collection = "vms",
+						  .object = vm->msg->name,
+						  .state = vm_state_name(vm),
+						  .reason = ended ? vm_reason_name(vm) : NULL,
+						  .message = ended ? status->message : NULL,
+						  .actor = vm->op ? vm->op->msg->actor : NULL });
 }
 
 void vm_set_end(struct vm_record *vm, Croft__V1__VmStatus__ExitReason reason, const char *message)
@@ -123,8 +147,8 @@ static int check_wish(struct service *service, const Croft__V1__Vm *wish, struct
 	return image_record_ready(image) ? validate_image_disks(wish->spec, image->msg, err) : 0;
 }
 
-int vm_record_new(struct service *service, const Croft__V1__Vm *wish, struct vm_record **out,
-		  struct error *err)
+int vm_record_new(struct service *service, const Croft__V1__Vm *wish, const char *actor,
+		  struct vm_record **out, struct error *err)
 {
 	struct vm_record *vm;
 	Croft__V1__Vm *msg;
@@ -149,6 +173,11 @@ int vm_record_new(struct service *service, const Croft__V1__Vm *wish, struct vm_
 	if (!vm)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	vm_set_state(service, vm, STATE(DEFINED));
+	event_emit(service, &(struct event_news){ .type = "vm.created",
+						  .collection = "vms",
+						  .object = msg->name,
+						  .state = vm_state_name(vm),
+						  .actor = actor });
 	log_info("vms/%s: defined", msg->name);
 	*out = vm;
 	return 0;
@@ -169,7 +198,8 @@ static void remove_files(struct service *service, struct deferred *deferred)
 	service_empty_trash(service);
 }
 
-int vm_record_delete(struct service *service, struct vm_record *vm, struct error *err)
+int vm_record_delete(struct service *service, struct vm_record *vm, const char *actor,
+		     struct error *err)
 {
 	struct file_removal *removal;
 
@@ -189,6 +219,10 @@ int vm_record_delete(struct service *service, struct vm_record *vm, struct error
 	snprintf(removal->uid, sizeof(removal->uid), "%s", vm->msg->uid);
 	service_defer(service, &removal->deferred);
 	table_remove(&service->vms, vm->msg->name);
+	event_emit(service, &(struct event_news){ .type = "vm.deleted",
+						  .collection = "vms",
+						  .object = vm->msg->name,
+						  .actor = actor });
 	log_info("vms/%s: deleted", vm->msg->name);
 	vm_record_free(vm);
 	return 0;

@@ -25,11 +25,12 @@ struct vm_record {
 };
 
 /* Defines it. Errors: INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND never: an unknown image is a wrong field. */
-int vm_record_new(struct service *service, const Croft__V1__Vm *wish, struct vm_record **out,
-		  struct error *err);
+int vm_record_new(struct service *service, const Croft__V1__Vm *wish, const char *actor,
+		  struct vm_record **out, struct error *err);
 
 /* Removes it with disks and console. CONFLICT while it has a run. The record is freed. */
-int vm_record_delete(struct service *service, struct vm_record *vm, struct error *err);
+int vm_record_delete(struct service *service, struct vm_record *vm, const char *actor,
+		     struct error *err);
 
 /* Errors: CONFLICT with the state, RESOURCE_EXHAUSTED for memory that the host does not have now, UNAVAILABLE. */
 int vm_record_start(struct service *service, struct vm_record *vm, const char *actor,

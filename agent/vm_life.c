@@ -32,15 +32,6 @@ static const struct {
 	[VMM_EXIT_VMM_ERROR] = { REASON(vmm_crash), STATE(FAILED) },
 };
 
-static const char *reason_name(Croft__V1__VmStatus__ExitReason reason)
-{
-	const ProtobufCEnumValue *value =
-		protobuf_c_enum_descriptor_get_value(&croft__v1__vm_status__exit_reason__descriptor,
-						     (int)reason);
-
-	return value ? value->name : "unknown";
-}
-
 /* --- The end of a run --- */
 
 /* Everything is given back. */
@@ -58,7 +49,6 @@ static void end_finish(struct service *service, struct job *job)
 {
 	struct vm_run *run = CONTAINER_OF(job, struct vm_run, job);
 	struct vm_record *vm = run->vm;
-	Croft__V1__VmStatus__ExitReason reason = vm->msg->status->exit_reason;
 	bool abandoned = run->abandoned;
 	Croft__V1__VmStatus__State state = ends[run->exit.reason].state;
 
@@ -66,7 +56,7 @@ static void end_finish(struct service *service, struct job *job)
 	if (abandoned)
 		return;
 	vm_set_state(service, vm, state);
-	log_info("vms/%s: %s, %s%s%s", vm->msg->name, vm_state_name(vm), reason_name(reason),
+	log_info("vms/%s: %s, %s%s%s", vm->msg->name, vm_state_name(vm), vm_reason_name(vm),
 		 vm->msg->status->message[0] ? ": " : "", vm->msg->status->message);
 	operation_end(service, vm->op, NULL);
 	vm_set_operation(vm, NULL);
@@ -132,13 +122,13 @@ static void start_failed(struct service *service, struct vm_run *run)
 	} else if (!cancelled) {
 		vm_set_end(vm, REASON(load_failed), error->message);
 	}
-	operation_end(service, vm->op, error);
-	vm_set_operation(vm, NULL);
 	if (cancelled)
 		vm_set_state(service, vm,
 			     vm->msg->status->starts ? STATE(STOPPED) : STATE(DEFINED));
 	else
 		vm_set_state(service, vm, STATE(FAILED));
+	operation_end(service, vm->op, error);
+	vm_set_operation(vm, NULL);
 	run_ended(service, vm);
 }
 
@@ -162,9 +152,9 @@ static void start_finish(struct service *service, struct job *job)
 		status->exit_time = NULL;
 		status->exit_reason = REASON(EXIT_REASON_UNSPECIFIED);
 		message_set_string(&status->message, "");
+		vm_set_state(service, vm, STATE(RUNNING));
 		operation_end(service, vm->op, NULL);
 		vm_set_operation(vm, NULL);
-		vm_set_state(service, vm, STATE(RUNNING));
 		log_info("vms/%s: RUNNING", vm->msg->name);
 	}
 	if (run->over)
@@ -192,9 +182,9 @@ static void start_too_long(struct service *service, struct timer *timer)
 	run->abandoned = true;
 	atomic_store(&run->job.cancel, true);
 	vm_set_end(vm, REASON(start_timeout), error.message);
+	vm_set_state(service, vm, STATE(FAILED));
 	operation_end(service, vm->op, &error);
 	vm_set_operation(vm, NULL);
-	vm_set_state(service, vm, STATE(FAILED));
 }
 
 /* That it can be started, by its image and by what the host has free. */

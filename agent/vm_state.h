@@ -12,8 +12,13 @@
 
 /* "RUNNING", ... */
 const char *vm_state_name(const struct vm_record *vm);
+/* "guest_poweroff", ... of its last end */
+const char *vm_reason_name(const struct vm_record *vm);
 
-/* Each but the first leaves it to vm_set_state() to have the record stored. */
+/*
+ * Each but the first leaves it to vm_set_state() to have the record stored. The first makes an event, whose actor is that of
+ * the VM's operation: it comes before the operation is taken away.
+ */
 void vm_set_state(struct service *service, struct vm_record *vm, Croft__V1__VmStatus__State state);
 /* The end of a run, or of a start that failed. */
 void vm_set_end(struct vm_record *vm, Croft__V1__VmStatus__ExitReason reason, const char *message);

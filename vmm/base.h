@@ -31,7 +31,8 @@ enum error_code {
 	ERROR_UNSUPPORTED,
 	ERROR_PERMISSION_DENIED,
 	ERROR_UNAUTHENTICATED,
-	ERROR_DATA_LOSS, /* a digest that does not match, a damaged file */
+	ERROR_OUT_OF_RANGE, /* a place in a sequence that is not there any more */
+	ERROR_DATA_LOSS,    /* a digest that does not match, a damaged file */
 	ERROR_INTERNAL,
 	ERROR_CODE_COUNT
 };

@@ -201,6 +201,91 @@ static int run_type(struct ctl *ctl, int argc, char **argv, struct error *err)
 	return http_send(ctl->http, path, line, strlen(line), err) ? CTL_REFUSED : CTL_DONE;
 }
 
+/* A batch of events behind number `after`; the status, and the answer in *out. */
+static int read_events(struct ctl *ctl, json_int_t after, const char *more, json_t **out,
+		       struct error *err)
+{
+	struct http_request http = { .method = "GET" };
+	char query[96];
+	long status = 0;
+	_cleanup_free_ char *path = NULL;
+
+	snprintf(query, sizeof(query), "after=%" JSON_INTEGER_FORMAT "&%s", after, more);
+	path = make_path(ctl, ctl->command->path, NULL, query, err);
+	http.path = path;
+	if (path && !http_json(ctl->http, &http, out, &status, err))
+		return CTL_DONE;
+	return path && !status ? CTL_UNREACHED : CTL_REFUSED;
+}
+
+/* [--after=N]: false when the arguments are others. */
+static bool parse_after(int argc, char **argv, json_int_t *after)
+{
+	char *end;
+
+	if (argc == 0)
+		return true;
+	if (argc > 1 || strncmp(argv[0], "--after=", 8) != 0 || argv[0][8] < '0' ||
+	    argv[0][8] > '9')
+		return false;
+	errno = 0;
+	*after = strtoll(argv[0] + 8, &end, 10);
+	return !errno && !*end;
+}
+
+static int run_events(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	json_t *all, *answer = NULL, *some = NULL;
+	json_int_t after = 0;
+	int rc;
+
+	if (!parse_after(argc, argv, &after))
+		return command_usage(ctl, err);
+	all = json_array();
+	do {
+		json_decref(answer);
+		answer = NULL;
+		rc = read_events(ctl, after, "max_events=1000", &answer, err);
+		some = json_object_get(answer, ctl->command->list);
+		after = json_integer_value(json_object_get(answer, "next"));
+		json_array_extend(all, some);
+	} while (rc == CTL_DONE && json_array_size(some));
+	if (rc == CTL_DONE) {
+		json_object_set(answer, ctl->command->list, all);
+		show(ctl, answer);
+	}
+	json_decref(answer);
+	json_decref(all);
+	return rc;
+}
+
+/* New events as they come, or those behind a number; each on a line. */
+static int run_watch(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	json_t *answer = NULL, *event;
+	json_int_t after = -1;
+	int rc = CTL_DONE;
+	size_t i;
+
+	if (!parse_after(argc, argv, &after))
+		return command_usage(ctl, err);
+	if (after < 0) {
+		rc = read_events(ctl, 0, "max_events=1", &answer, err);
+		after = json_integer_value(json_object_get(answer, "newest"));
+	}
+	while (rc == CTL_DONE && !ferror(stdout)) {
+		json_decref(answer);
+		answer = NULL;
+		rc = read_events(ctl, after, "wait=30s&max_events=1000", &answer, err);
+		after = json_integer_value(json_object_get(answer, "next"));
+		json_array_foreach(json_object_get(answer, ctl->command->list), i, event)
+			show_line(event, ctl->json ? NULL : ctl->command->columns);
+		fflush(stdout);
+	}
+	json_decref(answer);
+	return rc == CTL_DONE ? CTL_REFUSED : rc;
+}
+
 static bool doctor_line(bool ok, const char *name, const char *message)
 {
 	printf("%s  %s%s%s\n", ok ? "ok    " : "FAILED", name, message && *message ? ": " : "",
@@ -249,6 +334,8 @@ static int run_doctor(struct ctl *ctl, int argc, char **argv, struct error *err)
 	"NAME=name STATE=status.state VERSION=status.version SIZE=status.size_bytes MESSAGE=status.message"
 #define OPERATION_COLUMNS \
 	"NAME=name VERB=verb TARGET=target STATE=state STEP=step STARTED=create_time ERROR=error.detail"
+#define EVENT_COLUMNS \
+	"NUMBER=number TIME=time TYPE=type TARGET=target STATE=state REASON=reason ACTOR=actor MESSAGE=message"
 
 const struct command commands[] = {
 	{ "vm", "list", NULL, "all VMs", run_list, "GET", "/v1/vms", "vms", VM_COLUMNS },
@@ -285,6 +372,10 @@ const struct command commands[] = {
 	  "/v1/operations/%s", NULL, NULL },
 	{ "operation", "cancel", "NAME", "asks it to stop", run_plain, "POST",
 	  "/v1/operations/%s:cancel", NULL, NULL },
+	{ "event", "list", "[--after=N]", "what has changed, as far back as it is kept", run_events,
+	  "GET", "/v1/events", "events", EVENT_COLUMNS },
+	{ "event", "watch", "[--after=N]", "what changes from here on, a line each", run_watch,
+	  "GET", "/v1/events", "events", EVENT_COLUMNS },
 	{ "node", NULL, NULL, "the machine and what it can give", run_plain, "GET", "/v1/node",
 	  NULL, NULL },
 	{ "version", NULL, NULL, "of the agent", run_plain, "GET", "/version", NULL, NULL },

@@ -139,6 +139,21 @@ void show_table(json_t *list, const char *text)
 	}
 }
 
+void show_line(json_t *object, const char *text)
+{
+	struct column columns[COLUMNS_MAX];
+	size_t n = text ? parse_columns(columns, text) : 0;
+	char value[TEXT_MAX];
+
+	if (!text)
+		json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	for (size_t i = 0; i < n; i++) {
+		cell(value, &columns[i], object);
+		printf("%s%s", i ? "  " : "", value);
+	}
+	putchar('\n');
+}
+
 static void show_at(json_t *value, const char *path)
 {
 	char text[TEXT_MAX], next[TEXT_MAX];

@@ -18,6 +18,9 @@ json_t *show_find(json_t *object, const char *path);
  */
 void show_table(json_t *list, const char *columns);
 
+/* One member without headings, two spaces between its values; compact JSON when `columns` is NULL. */
+void show_line(json_t *object, const char *columns);
+
 /* "spec.vcpus: 2": a line a value, arrays by index. */
 void show_object(json_t *object);
 

@@ -58,7 +58,7 @@ def test_every_rpc_has_a_route(_agent):
 def test_protos_state_their_rest_form(_agent):
     """The comment of each RPC names its method and path."""
     table = {(r["rpc"], f'{r["method"]} {r["path"]}') for r in rows()}
-    for name in ("vm", "image", "operation", "node"):
+    for name in ("vm", "image", "operation", "event", "node"):
         with open(f"{TOP}/api/proto/croft/v1/{name}.proto", encoding="utf-8") as f:
             text = f.read()
         service = re.search(r"service (\w+)", text)[1]

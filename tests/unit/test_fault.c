@@ -43,6 +43,8 @@ static void test_well_known(void **state)
 	assert_int_equal(fault_of(ERROR_ALREADY_EXISTS)->http, 409);
 	assert_int_equal(fault_of(ERROR_ALREADY_EXISTS)->grpc, 6);
 	assert_int_equal(fault_of(ERROR_PRECONDITION)->http, 412);
+	assert_int_equal(fault_of(ERROR_OUT_OF_RANGE)->http, 410);
+	assert_int_equal(fault_of(ERROR_OUT_OF_RANGE)->grpc, 11);
 	assert_int_equal(fault_of(ERROR_UNAVAILABLE)->http, 503);
 	assert_int_equal(fault_of(ERROR_UNAVAILABLE)->grpc, 14);
 	assert_true(fault_of(ERROR_UNAVAILABLE)->retryable);

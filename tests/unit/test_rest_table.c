@@ -92,6 +92,8 @@ static void test_rows_fit_their_replies(void **state)
 			assert_string_equal(reply->name, "croft.v1.Text");
 		if (route->kind == ROUTE_READ)
 			assert_string_equal(reply->name, "croft.v1.ReadConsoleResponse");
+		if (route->kind == ROUTE_EVENTS)
+			assert_string_equal(reply->name, "croft.v1.ReadEventsResponse");
 		if (route->kind == ROUTE_HEALTH)
 			assert_string_equal(reply->name, "croft.v1.Health");
 	}
