@@ -6,6 +6,11 @@
 #include "agent/message.h"
 #include "agent/vm.h"
 
+/* How long a guest that is asked to end may take, in seconds: when nothing is said, and at most. */
+#define STOP_PATIENCE	  30
+#define STOP_PATIENCE_MAX 600
+#define SECOND		  1000000000ull
+
 static struct vm_record *find(struct service *service, const char *name, struct error *err)
 {
 	struct vm_record *vm = table_find(&service->vms, name);
@@ -114,18 +119,40 @@ void method_start_vm(struct service *service, struct call *call)
 		call_reply(service, call, message_copy(&vm->op->msg->base));
 }
 
+/* How long the guest is asked for; 0: not at all. */
+static int patience_of(const Croft__V1__StopVmRequest *request, uint64_t *ns, struct error *err)
+{
+	const Google__Protobuf__Duration *d = request->deadline;
+
+	if (request->force && d)
+		return error_raise_field(err, "/deadline",
+					 "must be left out with force, which waits for nothing");
+	if (d && (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999 ||
+		  d->seconds > STOP_PATIENCE_MAX || (d->seconds == STOP_PATIENCE_MAX && d->nanos)))
+		return error_raise_field(err, "/deadline",
+					 "must be from 0s to %ds; without it the guest has %ds",
+					 STOP_PATIENCE_MAX, STOP_PATIENCE);
+	if (request->force)
+		*ns = 0;
+	else if (d)
+		*ns = message_duration_ns(d, STOP_PATIENCE_MAX * SECOND);
+	else
+		*ns = STOP_PATIENCE * SECOND;
+	return 0;
+}
+
 void method_stop_vm(struct service *service, struct call *call)
 {
 	const Croft__V1__StopVmRequest *request = (const void *)call->request;
+	uint64_t patience_ns = 0;
 	struct error error;
 	struct vm_record *vm = find(service, request->name, &error);
 	int r = vm ? record_match(&vm->record, call->if_match, &error) : -ENOENT;
 
-	if (r == 0 && !request->force)
-		r = error_raise_field(&error, "/force",
-				      "must be true: a guest cannot be asked to stop");
 	if (r == 0)
-		r = vm_record_stop(service, vm, call->actor, &error);
+		r = patience_of(request, &patience_ns, &error);
+	if (r == 0)
+		r = vm_record_stop(service, vm, patience_ns, call->actor, &error);
 	if (r < 0)
 		call_fail(service, call, &error);
 	else

@@ -114,6 +114,12 @@ void operation_run(struct service *service, struct operation *op, struct job *jo
 	note_state(service, op);
 }
 
+void operation_step(struct service *service, struct operation *op, const char *step)
+{
+	message_set_string(&op->msg->step, step);
+	record_touch(service, &op->record);
+}
+
 bool operation_ended(const struct operation *op)
 {
 	return op->msg->state >= CROFT__V1__OPERATION__STATE__SUCCEEDED;
@@ -138,6 +144,7 @@ void operation_end(struct service *service, struct operation *op, const struct e
 		return;
 	operation_refresh(op);
 	op->job = NULL;
+	op->cancel = NULL;
 	message_set_now(&op->msg->end_time);
 	if (!error) {
 		op->msg->state = CROFT__V1__OPERATION__STATE__SUCCEEDED;
@@ -158,6 +165,10 @@ int operation_cancel(struct service *service, struct operation *op, struct error
 	if (operation_ended(op))
 		return error_raise(err, ERROR_CONFLICT, "operation \"%s\" has ended",
 				   op->msg->name);
+	if (op->cancel) {
+		op->cancel(service, op);
+		return 0;
+	}
 	if (!op->job)
 		return error_raise(err, ERROR_CONFLICT, "operation \"%s\": %s cannot be cancelled",
 				   op->msg->name, op->msg->verb);

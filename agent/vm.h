@@ -36,9 +36,12 @@ int vm_record_delete(struct service *service, struct vm_record *vm, const char *
 int vm_record_start(struct service *service, struct vm_record *vm, const char *actor,
 		    struct error *err);
 
-/* Forces it to end. CONFLICT when it does not run. */
-int vm_record_stop(struct service *service, struct vm_record *vm, const char *actor,
-		   struct error *err);
+/*
+ * Asks the guest to end, and forces it after patience_ns; at once for 0, also when it is being asked. CONFLICT when it does
+ * not run. vm->op is the operation.
+ */
+int vm_record_stop(struct service *service, struct vm_record *vm, uint64_t patience_ns,
+		   const char *actor, struct error *err);
 
 /* From the start's acceptance until everything is given back. */
 bool vm_record_live(const struct vm_record *vm);

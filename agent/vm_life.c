@@ -84,6 +84,9 @@ static void run_over(struct service *service, struct vm_run *run)
 	if (service->stopping && run->exit.reason == VMM_EXIT_FORCE_STOPPED)
 		reason = REASON(host_shutdown);
 	timer_disarm(service, &run->timer);
+	run->asked = false;
+	if (vm->op)
+		vm->op->cancel = NULL;
 	if (!run->abandoned) {
 		vm_set_end(vm, reason,
 			   run->exit.error.code == ERROR_NONE ? "" : run->exit.error.message);
@@ -292,13 +295,71 @@ static void stop_too_long(struct service *service, struct timer *timer)
 	record_touch(service, &vm->record);
 }
 
-int vm_record_stop(struct service *service, struct vm_record *vm, const char *actor,
-		   struct error *err)
+/* The guest is not asked, or has had its time. */
+static void stop_now(struct service *service, struct vm_record *vm)
+{
+	struct vm_run *run = vm->run;
+
+	run->asked = false;
+	timer_disarm(service, &run->timer);
+	run->timer.fire = stop_too_long;
+	timer_arm(service, &run->timer, service->config->stop_timeout * SECOND);
+	if (vm->op) {
+		vm->op->cancel = NULL;
+		operation_step(service, vm->op, "ending it by force");
+	}
+	vmm_stop(run->vmm);
+}
+
+static void asked_too_long(struct service *service, struct timer *timer)
+{
+	struct vm_run *run = CONTAINER_OF(timer, struct vm_run, timer);
+
+	log_info("vms/%s: the guest did not end in time", run->vm->msg->name);
+	stop_now(service, run->vm);
+}
+
+/* A guest that obeys all the same ends as one that powers itself off. */
+static void asked_no_more(struct service *service, struct operation *op)
+{
+	struct vm_record *vm = op->owner;
+	struct error error;
+
+	vm->run->asked = false;
+	timer_disarm(service, &vm->run->timer);
+	error_raise(&error, ERROR_CANCELLED, "VM \"%s\": the stop was cancelled", vm->msg->name);
+	operation_end(service, op, &error);
+	vm_set_operation(vm, NULL);
+	vm_set_state(service, vm, STATE(RUNNING));
+}
+
+static void ask(struct service *service, struct vm_record *vm, uint64_t patience_ns)
+{
+	struct vm_run *run = vm->run;
+	char step[80];
+
+	run->asked = true;
+	run->timer.fire = asked_too_long;
+	timer_arm(service, &run->timer, patience_ns);
+	vm->op->cancel = asked_no_more;
+	vm->op->owner = vm;
+	snprintf(step, sizeof(step), "waiting for the guest to end, at most %.3g s",
+		 (double)patience_ns / SECOND);
+	operation_step(service, vm->op, step);
+	vmm_ask_stop(run->vmm);
+}
+
+int vm_record_stop(struct service *service, struct vm_record *vm, uint64_t patience_ns,
+		   const char *actor, struct error *err)
 {
 	struct vmm *vmm = vm_record_vmm(vm);
 	char target[NAME_MAX_LENGTH + 8];
 	struct operation *op;
 
+	if (vmm && vm->run->asked && !patience_ns) {
+		stop_now(service, vm);
+		return 0;
+	}
 	if (!vmm || vm->msg->status->state != STATE(RUNNING))
 		return error_raise(err, ERROR_CONFLICT, "VM \"%s\" is %s, not RUNNING",
 				   vm->msg->name, vm_state_name(vm));
@@ -308,10 +369,11 @@ int vm_record_stop(struct service *service, struct vm_record *vm, const char *ac
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	operation_run(service, op, NULL);
 	vm_set_operation(vm, op);
-	vm->run->timer.fire = stop_too_long;
-	timer_arm(service, &vm->run->timer, service->config->stop_timeout * SECOND);
 	vm_set_state(service, vm, STATE(STOPPING));
-	vmm_stop(vmm);
+	if (patience_ns)
+		ask(service, vm, patience_ns);
+	else
+		stop_now(service, vm);
 	return 0;
 }
 

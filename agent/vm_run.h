@@ -46,6 +46,7 @@ struct vm_run {
 	struct message exited;
 	struct vmm_exit exit;
 	bool up;	/* service thread: the start has ended well */
+	bool asked;	/* service thread: the power key was pressed, and the guest has time left */
 	bool over;	/* service thread: exited has come */
 	bool abandoned; /* service thread: the start took too long, nobody waits for it */
 

@@ -13,6 +13,7 @@
 
 #include "vmm/fake_script.h"
 #include "vmm/loop.h"
+#include "vmm/pl061.h"
 #include "vmm/uart.h"
 
 #define LINES_MAX 32u
@@ -22,7 +23,9 @@
 static const char idle_script[] =
 	"print \"Croft fake backend: this VM has no hypervisor and no guest, only a script.\\n\"\n"
 	"print \"What is typed is echoed.\\n> \"\n"
-	"echo\n";
+	"echo\n"
+	"print \"\\nThe power key was pressed.\\n\"\n"
+	"poweroff\n";
 
 struct fake_vcpu {
 	size_t at;	    /* in the script's statements */
@@ -164,16 +167,22 @@ static bool kicked(struct fake_vcpu *v)
 	return __atomic_load_n(&v->kicked, __ATOMIC_ACQUIRE);
 }
 
-/* Sleeps until kicked, the deadline (-1: none), or fd (-1: none) is readable. */
-static void doze(struct fake_vcpu *v, int timeout_ms, int fd)
+/* Sleeps until kicked, the deadline (-1: none), or one of two fds (-1: none) is readable. */
+static void doze_two(struct fake_vcpu *v, int timeout_ms, int fd, int other_fd)
 {
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 		{ .fd = v->kick_fd, .events = POLLIN },
 		{ .fd = fd, .events = POLLIN },
+		{ .fd = other_fd, .events = POLLIN },
 	};
 
 	__atomic_fetch_add(&v->wakeups, 1, __ATOMIC_RELAXED);
 	poll(fds, ARRAY_SIZE(fds), timeout_ms);
+}
+
+static void doze(struct fake_vcpu *v, int timeout_ms, int fd)
+{
+	doze_two(v, timeout_ms, fd, -1);
 }
 
 static int find_irqfd(const struct backend *b, uint64_t spi)
@@ -221,15 +230,62 @@ static bool step_write(struct backend *b, unsigned int vcpu, const struct fake_o
 	return false;
 }
 
+/* The three stores of a driver of the key: which edge, enable, and clear when it came. */
+static void trap_key(struct backend_exit *exit, uint64_t reg)
+{
+	trap(exit, PL061_BASE + reg, 1, true, 1u << PL061_POWER_PIN);
+}
+
+static bool key_pressed(const struct backend *b)
+{
+	return eventfd_take(find_irqfd(b, PL061_SPI));
+}
+
+static bool step_key(struct backend *b, struct fake_vcpu *v, struct backend_exit *exit)
+{
+	enum { EDGE, ENABLE, LOOK, END };
+
+	switch (v->done) {
+	case EDGE:
+		trap_key(exit, PL061_IEV);
+		v->done = ENABLE;
+		return false;
+	case ENABLE:
+		trap_key(exit, PL061_IE);
+		v->done = LOOK;
+		return false;
+	case LOOK:
+		if (!key_pressed(b)) {
+			doze(v, -1, find_irqfd(b, PL061_SPI));
+			return true;
+		}
+		trap_key(exit, PL061_IC);
+		v->done = END;
+		return false;
+	default:
+		next(v);
+		return true;
+	}
+}
+
 /*
- * Enables the receive interrupt once, then for each one: LSR, data, and data back, until there is
- * none.
+ * Enables the two interrupts once, then for each of the receiver's: LSR, data, and data back, until
+ * there is none.
  */
 static bool step_echo(struct backend *b, struct fake_vcpu *v, struct backend_exit *exit)
 {
-	enum { ENABLE, STATUS, LOOK, BACK };
+	enum { EDGE, KEY, ENABLE, STATUS, LOOK, BACK, END };
+	int typed = find_irqfd(b, UART_SPI);
 
 	switch (v->done) {
+	case EDGE:
+		trap_key(exit, PL061_IEV);
+		v->done = KEY;
+		return false;
+	case KEY:
+		trap_key(exit, PL061_IE);
+		v->done = ENABLE;
+		return false;
 	case ENABLE:
 		trap(exit, UART_BASE + 1, 1, true, 1);
 		v->done = STATUS;
@@ -244,14 +300,22 @@ static bool step_echo(struct backend *b, struct fake_vcpu *v, struct backend_exi
 			v->done = BACK;
 			return false;
 		}
-		doze(v, -1, find_irqfd(b, UART_SPI));
-		eventfd_take(find_irqfd(b, UART_SPI));
+		if (key_pressed(b)) {
+			trap_key(exit, PL061_IC);
+			v->done = END;
+			return false;
+		}
+		doze_two(v, -1, typed, find_irqfd(b, PL061_SPI));
+		eventfd_take(typed);
 		v->done = STATUS;
 		return true;
-	default:
+	case BACK:
 		trap(exit, UART_BASE, 1, true, exit->data);
 		v->done = STATUS;
 		return false;
+	default:
+		next(v);
+		return true;
 	}
 }
 
@@ -358,6 +422,8 @@ static int step(struct backend *b, unsigned int vcpu, const struct fake_op *op,
 		else
 			done = true;
 		break;
+	case FAKE_KEY:
+		return !step_key(b, v, exit);
 	case FAKE_ECHO:
 		return !step_echo(b, v, exit);
 	case FAKE_END:

@@ -34,8 +34,8 @@ struct mmio_ops {
 struct mmio_device {
 	const struct mmio_ops *ops;
 	gpa_t base;
-	uint64_t size; /* bytes */
-	struct irq_line irq;
+	uint64_t size;	     /* bytes */
+	struct irq_line irq; /* fd -1: it has none */
 };
 
 #define BUS_DEVICES_MAX 16u

@@ -28,6 +28,7 @@ static const struct word {
 	{ "sleep", FAKE_SLEEP, FORM_VALUE, 0 },
 	{ "idle", FAKE_IDLE, FORM_NONE, 0 },
 	{ "spin", FAKE_SPIN, FORM_NONE, 0 },
+	{ "key", FAKE_KEY, FORM_NONE, 0 },
 	{ "echo", FAKE_ECHO, FORM_NONE, 0 },
 	{ "repeat", FAKE_REPEAT, FORM_NONE, 0 },
 	{ "break", FAKE_BREAK, FORM_NONE, 0 },

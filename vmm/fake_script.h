@@ -16,7 +16,8 @@
  *	sleep MS		milliseconds
  *	idle			until the VM is stopped
  *	spin			the same, at full speed
- *	echo			answers what is typed on the UART, until the VM is stopped
+ *	key			until the power key is pressed
+ *	echo			answers what is typed on the UART, until the power key is pressed
  *	repeat			what follows is repeated until the VM is stopped
  *	poweroff | reset | watchdog | fault | abort | stopped | unloadable | break
  *				ends the VM for this reason; break: a run that fails
@@ -48,6 +49,7 @@ enum fake_op_kind {
 	FAKE_SLEEP,
 	FAKE_IDLE,
 	FAKE_SPIN,
+	FAKE_KEY,
 	FAKE_ECHO,
 	FAKE_REPEAT,
 	FAKE_END,

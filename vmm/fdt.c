@@ -9,6 +9,7 @@
 #include "vmm/bus.h"
 
 #define GIC_PHANDLE    1u
+#define CLOCK_HZ       24000000u
 #define IMAGE_NAME_MAX 79 /* the resource manager takes fewer than 80 bytes */
 
 /* Cells of an interrupt specifier (GICv3 binding). */
@@ -192,6 +193,18 @@ static void put_timer(struct fdt_tree *tree)
 	tree_end(tree);
 }
 
+/* A PrimeCell's driver wants a bus clock. Nothing here runs by it. */
+static void put_clock(struct fdt_tree *tree)
+{
+	tree_begin(tree, "apb-pclk");
+	tree_string(tree, "compatible", "fixed-clock");
+	tree_u32(tree, "#clock-cells", 0);
+	tree_u32(tree, "clock-frequency", CLOCK_HZ);
+	tree_string(tree, "clock-output-names", "apb_pclk");
+	tree_u32(tree, "phandle", FDT_CLOCK_PHANDLE);
+	tree_end(tree);
+}
+
 /*
  * A doorbell for each line: the label ties the guest's interrupt to the irqfd of the same number.
  */
@@ -203,6 +216,8 @@ static void put_doorbells(struct fdt_tree *tree, const struct bus *bus)
 		uint32_t spi = bus->devices[i]->irq.spi;
 		char path[64];
 
+		if (bus->devices[i]->irq.fd < 0)
+			continue;
 		snprintf(path, sizeof(path), "/hypervisor/bell-%x", spi);
 		tree_begin(tree, "bell-%x", spi);
 		tree_string(tree, "vdevice-type", "doorbell");
@@ -251,6 +266,7 @@ static void put_root(struct fdt_tree *tree, const struct fdt_config *config)
 	put_cpus(tree, config);
 	put_gic(tree, config);
 	put_timer(tree);
+	put_clock(tree);
 	for (unsigned int i = 0; i < config->bus->count; i++) {
 		const struct mmio_device *dev = config->bus->devices[i];
 

@@ -12,6 +12,10 @@
 #define FDT_GICD_SIZE	0x10000ull
 #define FDT_GICR_STRIDE 0x20000ull /* a vCPU */
 
+/* What a device may point at: the clock of the PrimeCells, and the GPIO itself. */
+#define FDT_CLOCK_PHANDLE 2u
+#define FDT_GPIO_PHANDLE  3u
+
 /* A tree that is being written. The first failure sticks, and fdt_build() reports it. */
 struct fdt_tree;
 

@@ -41,6 +41,24 @@ static int make_console(struct vmm *vm, struct error *err)
 	return r;
 }
 
+static int make_gpio(struct vmm *vm, struct error *err)
+{
+	int r = pl061_new(&vm->gpio, err);
+
+	if (r == 0)
+		add_device(vm, pl061_device(vm->gpio));
+	return r;
+}
+
+static int make_rtc(struct vmm *vm, struct error *err)
+{
+	int r = pl031_new(&vm->rtc, err);
+
+	if (r == 0)
+		add_device(vm, pl031_device(vm->rtc));
+	return r;
+}
+
 /* What reads guest memory. Lent memory is out of reach, so a VM that has lent it goes without. */
 static int make_virtio(struct vmm *vm, const struct vmm_config *config, struct error *err)
 {
@@ -59,6 +77,10 @@ static int make_virtio(struct vmm *vm, const struct vmm_config *config, struct e
 		vm->disk_count++;
 		add_virtio(vm, virtio_blk_device(vm->disks[i]));
 	}
+	r = virtio_rng_new(&vm->rng, &vm->mem, next_slot(vm), err);
+	if (r < 0)
+		return r;
+	add_virtio(vm, virtio_rng_device(vm->rng));
 	for (unsigned int i = 0; i < vm->virtio_count; i++)
 		for (unsigned int q = 0; q < vm->virtio[i]->ops->queues; q++) {
 			r = loop_add(&vm->loop, &vm->virtio[i]->queues[q].notified, err);
@@ -97,9 +119,12 @@ static int bind_devices(struct vmm *vm, struct error *err)
 {
 	int r = 0;
 
-	for (unsigned int i = 0; r == 0 && i < vm->bus.count; i++)
-		r = vm->ops->add_irqfd(vm->backend, vm->bus.devices[i]->irq.spi,
-				       vm->bus.devices[i]->irq.fd, err);
+	for (unsigned int i = 0; r == 0 && i < vm->bus.count; i++) {
+		const struct irq_line *irq = &vm->bus.devices[i]->irq;
+
+		if (irq->fd >= 0)
+			r = vm->ops->add_irqfd(vm->backend, irq->spi, irq->fd, err);
+	}
 	for (unsigned int i = 0; r == 0 && i < vm->virtio_count; i++) {
 		struct virtio_mmio *dev = vm->virtio[i];
 		gpa_t notify = gpa(dev->mmio.base.v + VIRTIO_MMIO_QUEUE_NOTIFY);
@@ -156,6 +181,10 @@ int vm_init(struct vmm *vm, const struct vmm_config *config, struct error *err)
 	if (r == 0)
 		r = make_console(vm, err);
 	if (r == 0)
+		r = make_gpio(vm, err);
+	if (r == 0)
+		r = make_rtc(vm, err);
+	if (r == 0)
 		r = make_virtio(vm, config, err);
 	if (r == 0)
 		r = load_images(vm, config, &layout, err);
@@ -172,9 +201,12 @@ void vm_free(struct vmm *vm)
 		vcpu_stop_all(vm);
 	vcpu_join_all(vm);
 	vm->ops->close(vm->backend);
+	virtio_rng_free(vm->rng);
 	for (unsigned int i = vm->disk_count; i-- > 0;)
 		virtio_blk_free(vm->disks[i]);
 	virtio_console_free(vm->virtio_console);
+	pl031_free(vm->rtc);
+	pl061_free(vm->gpio);
 	uart_free(vm->uart);
 	if (vm->console_ready)
 		console_free(&vm->console);

@@ -11,9 +11,12 @@
 #include "vmm/bus.h"
 #include "vmm/console.h"
 #include "vmm/loop.h"
+#include "vmm/pl031.h"
+#include "vmm/pl061.h"
 #include "vmm/uart.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_rng.h"
 
 /*
  * Where the guest finds its virtio devices. Below 1 GiB, which is what the hypervisor hands to the
@@ -46,9 +49,12 @@ struct vmm {
 	struct console console;
 	bool console_ready;
 	struct uart *uart;
+	struct pl061 *gpio;
+	struct pl031 *rtc;
 	struct virtio_console *virtio_console;
 	struct virtio_blk *disks[VMM_DISKS_MAX];
 	unsigned int disk_count;
+	struct virtio_rng *rng;
 	struct virtio_mmio *virtio[BUS_DEVICES_MAX];
 	unsigned int virtio_count;
 

@@ -137,6 +137,11 @@ int vmm_start(struct vmm *vm, struct error *err)
 	return vcpu_start_all(vm, err);
 }
 
+void vmm_ask_stop(struct vmm *vm)
+{
+	pl061_press(vm->gpio);
+}
+
 void vmm_stop(struct vmm *vm)
 {
 	vcpu_stop_all(vm);

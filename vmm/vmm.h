@@ -86,6 +86,12 @@ int vmm_create(struct vmm **out, const struct vmm_config *config, const struct v
 int vmm_start(struct vmm *vmm, struct error *err);
 
 /*
+ * Presses the guest's power key and releases it; returns at once. A guest that obeys ends with
+ * VMM_EXIT_GUEST_POWEROFF; one that does not goes on. Harmless when it has ended. Any thread.
+ */
+void vmm_ask_stop(struct vmm *vmm);
+
+/*
  * Ends the guest unasked; returns at once, exited follows. Harmless when it has ended. Any thread.
  */
 void vmm_stop(struct vmm *vmm);

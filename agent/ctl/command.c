@@ -122,18 +122,29 @@ static int run_list(struct ctl *ctl, int argc, char **argv, struct error *err)
 	return rc;
 }
 
-/* NAME [--no-wait] [--force]: a slow verb. */
+static void add_option(json_t **body, const char *name, json_t *value)
+{
+	if (!*body)
+		*body = json_object();
+	json_object_set_new(*body, name, value);
+}
+
+/* NAME [--no-wait], and of "stop" [--force] and [--deadline=30s] or [--deadline 30s]: a slow verb. */
 static int run_verb(struct ctl *ctl, int argc, char **argv, struct error *err)
 {
 	struct command_request request = { .query = "wait=" CTL_WAIT };
+	bool stop = strstr(ctl->command->arguments, "--force") != NULL;
 	int rc;
 
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--no-wait") == 0)
 			request.query = NULL;
-		else if (strcmp(argv[i], "--force") == 0 &&
-			 strstr(ctl->command->arguments, "--force"))
-			request.body = request.body ? request.body : json_pack("{s:b}", "force", 1);
+		else if (stop && strcmp(argv[i], "--force") == 0)
+			add_option(&request.body, "force", json_true());
+		else if (stop && strncmp(argv[i], "--deadline=", 11) == 0)
+			add_option(&request.body, "deadline", json_string(argv[i] + 11));
+		else if (stop && strcmp(argv[i], "--deadline") == 0 && i + 1 < argc)
+			add_option(&request.body, "deadline", json_string(argv[++i]));
 		else if (argv[i][0] != '-' && !request.name)
 			request.name = argv[i];
 		else
@@ -346,7 +357,8 @@ const struct command commands[] = {
 	  "defines a VM; nothing runs yet", command_create_vm, "POST", "/v1/vms", NULL, NULL },
 	{ "vm", "start", "NAME [--no-wait]", "boots it", run_verb, "POST", "/v1/vms/%s:start", NULL,
 	  NULL },
-	{ "vm", "stop", "NAME --force [--no-wait]", "ends it without asking the guest", run_verb,
+	{ "vm", "stop", "NAME [--deadline=30s | --force] [--no-wait]",
+	  "asks the guest to end, and forces it at the deadline; --force does not ask", run_verb,
 	  "POST", "/v1/vms/%s:stop", NULL, NULL },
 	{ "vm", "delete", "NAME", "removes it with its disks and console", run_plain, "DELETE",
 	  "/v1/vms/%s", NULL, NULL },

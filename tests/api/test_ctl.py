@@ -55,8 +55,10 @@ def test_vms(agent):
     agent.until(lambda: "hello there" in ctl(agent, "vm", "console", "cli"), "the echo")
     follower = subprocess.Popen([program("croftctl"), "-s", agent.socket, "vm", "console", "cli", "--follow"],
                                 stdout=subprocess.PIPE)
-    assert "force" in ctl(agent, "vm", "stop", "cli", status=1)
-    ctl(agent, "vm", "stop", "cli", "--force")
+    assert "deadline" in ctl(agent, "vm", "stop", "cli", "--force", "--deadline=1s", status=1)
+    assert "usage" in ctl(agent, "vm", "stop", "cli", "--deadline", status=2).lower()
+    assert "SUCCEEDED" in ctl(agent, "vm", "stop", "cli", "--deadline", "60s")
+    assert "exit_reason: guest_poweroff" in ctl(agent, "vm", "get", "cli")
     assert b"hello there" in follower.communicate(timeout=60)[0] and follower.returncode == 0
     ctl(agent, "vm", "delete", "cli")
     assert "there is no VM" in ctl(agent, "vm", "get", "cli", status=1)

@@ -129,8 +129,8 @@ def test_vm_life(agent):
         offset = read.next_offset
     refused(agent, "Vms/ReadConsole", m.ReadConsoleRequest(name="wire", max_bytes=300000), Code.INVALID_ARGUMENT)
     assert "wire" in [v.name for v in agent.rpc("Vms/ListVms", m.ListVmsRequest(page_size=1000)).vms]
-    e = refused(agent, "Vms/StopVm", m.StopVmRequest(name="wire"), Code.INVALID_ARGUMENT)
-    assert problem(e).field_errors[0].field == "/force"
+    e = refused(agent, "Vms/StopVm", m.StopVmRequest(name="wire", deadline={"seconds": 601}), Code.INVALID_ARGUMENT)
+    assert problem(e).field_errors[0].field == "/deadline"
     wait(agent, agent.rpc("Vms/StopVm", m.StopVmRequest(name="wire", force=True)))
     vm = agent.rpc("Vms/GetVm", m.GetVmRequest(name="wire"))
     assert vm.status.exit_reason == m.VmStatus.force_stopped, vm

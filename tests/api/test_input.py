@@ -145,9 +145,9 @@ def test_name_in_path_and_body(agent):
     answer = agent.rest("POST", "/v1/vms/named:start", {"name": "other"})
     assert answer.status == 400 and answer.field() == "/name", answer
     assert agent.rest("POST", "/v1/vms/named:start?wait=60s", {"name": "named"}).status == 200
-    answer = agent.rest("POST", "/v1/vms/named:stop", {"force": False})
-    assert answer.status == 400 and answer.field() == "/force", answer
-    assert agent.rest("POST", "/v1/vms/named:stop").field() == "/force"
+    for body in ({"deadline": "601s"}, {"deadline": "-1s"}, {"deadline": 5}, {"force": True, "deadline": "5s"}):
+        answer = agent.rest("POST", "/v1/vms/named:stop", body)
+        assert answer.status == 400 and answer.field() == "/deadline", answer
     assert agent.rest("POST", "/v1/vms/named:stop", {"forced": True}).field() == "/forced"
     agent.drop_vm("named")
 

@@ -94,6 +94,29 @@ def test_vm_life(agent):
     assert agent.rest("GET", "/v1/vms/life/console").status == 404
 
 
+def test_guest_is_asked_to_stop(agent):
+    agent.run_vm("asked")
+    agent.until(lambda: b"echoed" in agent.rest("GET", "/v1/vms/asked/console").body, "the banner")
+    answer = agent.rest("POST", "/v1/vms/asked:stop?wait=60s")
+    assert answer.status == 200 and answer.json["state"] == "SUCCEEDED", answer
+    status = agent.rest("GET", "/v1/vms/asked").json["status"]
+    assert status["state"] == "STOPPED" and status["exit_reason"] == "guest_poweroff", status
+    agent.drop_vm("asked")
+
+
+def test_guest_that_ignores_is_forced(agent):
+    agent.run_vm("deaf", "spin")
+    asked = agent.rest("POST", "/v1/vms/deaf:stop", {"deadline": "600s"})
+    assert asked.status == 202 and "waiting for the guest" in asked.json["step"], asked
+    assert agent.rest("GET", "/v1/vms/deaf").json["status"]["state"] == "STOPPING"
+    cancelled = agent.rest("POST", f"{asked.headers['location']}:cancel")
+    assert cancelled.status == 200 and cancelled.json["state"] == "CANCELLED", cancelled
+    assert agent.rest("GET", "/v1/vms/deaf").json["status"]["state"] == "RUNNING"
+    assert agent.rest("POST", "/v1/vms/deaf:stop?wait=60s", {"deadline": "0.2s"}).status == 200
+    assert agent.rest("GET", "/v1/vms/deaf").json["status"]["exit_reason"] == "force_stopped"
+    agent.drop_vm("deaf")
+
+
 def test_ends_of_guests(agent):
     for test, reason, state in (("poweroff", "guest_poweroff", "STOPPED"), ("reboot", "guest_reset", "STOPPED"),
                                 ("broken", "vmm_crash", "FAILED")):

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A hostile virtio driver: the input is guest memory, and a list of register writes, notifications
- * and stores to that memory, against a disk and a console behind the real transport.
+ * and stores to that memory, against a disk, a console and an
+ * entropy source behind the real transport.
  */
 #include <assert.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_rng.h"
 
 #define BASE	    0x80000000ull
 #define RAM	    (1u << 20)
@@ -144,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct console c = { 0 };
 	struct virtio_blk *blk = NULL;
 	struct virtio_console *vc = NULL;
+	struct virtio_rng *rng = NULL;
 	struct virtio_mmio *dev;
 	struct vmm_disk disk = { .name = "fuzz", .fd = -1 };
 	struct virtio_slot slot = { .base = gpa(0xa000000), .spi = 16 };
@@ -158,6 +161,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r = virtio_console_new(&vc, &c, &mem, slot, NULL);
 		assert(r == 0);
 		dev = virtio_console_device(vc);
+	} else if (setup & 8) {
+		r = virtio_rng_new(&rng, &mem, slot, NULL);
+		assert(r == 0);
+		dev = virtio_rng_device(rng);
 	} else {
 		disk.fd = memfd_create("disk", MFD_CLOEXEC);
 		assert(disk.fd >= 0 && ftruncate(disk.fd, DISK_SIZE) == 0);
@@ -179,6 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned int i = 0; in.n > 0 && i < ACTIONS_MAX; i++)
 		act(dev, &mem, &c, &in);
 	virtio_blk_free(blk);
+	virtio_rng_free(rng);
 	virtio_console_free(vc);
 	console_free(&c);
 	mem_free(&mem);

@@ -167,6 +167,17 @@ static inline struct call *stop(const char *name, bool force)
 	return help_call(service, "croft.v1.Vms/StopVm", request);
 }
 
+/* Asks the guest, which has that long. */
+static inline struct call *ask(const char *name, int64_t seconds, int32_t nanos)
+{
+	Croft__V1__StopVmRequest *request = NAMED(stop_vm_request, name);
+
+	request->deadline = message_new(&google__protobuf__duration__descriptor);
+	request->deadline->seconds = seconds;
+	request->deadline->nanos = nanos;
+	return help_call(service, "croft.v1.Vms/StopVm", request);
+}
+
 static inline struct call *delete (const char *name)
 {
 	return help_call(service, "croft.v1.Vms/DeleteVm", NAMED(delete_vm_request, name));

@@ -22,7 +22,6 @@ static void test_life(void **state)
 	check_state("web1", STATE(RUNNING), REASON(EXIT_REASON_UNSPECIFIED));
 	expect(start("web1"), ERROR_CONFLICT);
 	expect(delete ("web1"), ERROR_CONFLICT);
-	expect(stop("web1", false), ERROR_INVALID_ARGUMENT);
 	finish_as(stop("web1", true), OPERATION(SUCCEEDED), NULL);
 	check_state("web1", STATE(STOPPED), REASON(force_stopped));
 	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);
@@ -38,6 +37,106 @@ static void test_life(void **state)
 	expect(delete ("web1"), ERROR_NONE);
 	expect(delete ("web1"), ERROR_NOT_FOUND);
 	wait_files("vms", 0);
+}
+
+static void test_guest_is_asked(void **state)
+{
+	(void)state;
+	pull_tiny();
+	expect(create("web1", ""), ERROR_NONE);
+	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);
+	/* Pressed before the guest has a driver for it, the key is still pending when it has. */
+	finish_as(stop("web1", false), OPERATION(SUCCEEDED), NULL);
+	check_state("web1", STATE(STOPPED), REASON(guest_poweroff));
+	expect(ask("web1", 1, 0), ERROR_CONFLICT);
+}
+
+static void test_guest_ignores(void **state)
+{
+	(void)state;
+	pull_tiny();
+	expect(create("spin", "croft.test=spin"), ERROR_NONE);
+	finish_as(start("spin"), OPERATION(SUCCEEDED), NULL);
+	finish_as(ask("spin", 0, 50000000), OPERATION(SUCCEEDED), NULL);
+	check_state("spin", STATE(STOPPED), REASON(force_stopped));
+	finish_as(start("spin"), OPERATION(SUCCEEDED), NULL);
+	finish_as(ask("spin", 0, 0), OPERATION(SUCCEEDED), NULL);
+	check_state("spin", STATE(STOPPED), REASON(force_stopped));
+}
+
+static char *name_of(struct call *call)
+{
+	char *name;
+
+	assert_non_null(call->reply);
+	name = strdup(((Croft__V1__Operation *)(void *)call->reply)->name);
+	assert_non_null(name);
+	call_free(call);
+	return name;
+}
+
+/* Cancelled, the VM goes on; then force cuts the wait short. */
+static void test_stop_is_cancelled_or_forced(void **state)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL, *forced = NULL;
+	struct call *call;
+
+	(void)state;
+	pull_tiny();
+	expect(create("spin", "croft.test=spin"), ERROR_NONE);
+	finish_as(start("spin"), OPERATION(SUCCEEDED), NULL);
+	call = ask("spin", 600, 0);
+	assert_non_null(call->reply);
+	assert_string_equal(((Croft__V1__Operation *)(void *)call->reply)->step,
+			    "waiting for the guest to end, at most 600 s");
+	first = name_of(call);
+	check_state("spin", STATE(STOPPING), REASON(EXIT_REASON_UNSPECIFIED));
+	expect(ask("spin", 600, 0), ERROR_CONFLICT);
+	call = help_call(service, "croft.v1.Operations/CancelOperation",
+			 NAMED(cancel_operation_request, first));
+	assert_non_null(call->reply);
+	assert_int_equal(((Croft__V1__Operation *)(void *)call->reply)->state,
+			 OPERATION(CANCELLED));
+	call_free(call);
+	check_state("spin", STATE(RUNNING), REASON(EXIT_REASON_UNSPECIFIED));
+	expect(help_call(service, "croft.v1.Operations/CancelOperation",
+			 NAMED(cancel_operation_request, first)),
+	       ERROR_CONFLICT);
+	second = name_of(ask("spin", 600, 0));
+	assert_string_not_equal(first, second);
+	call = stop("spin", true);
+	assert_non_null(call->reply);
+	forced = strdup(((Croft__V1__Operation *)(void *)call->reply)->name);
+	assert_string_equal(forced, second);
+	finish_as(call, OPERATION(SUCCEEDED), NULL);
+	check_state("spin", STATE(STOPPED), REASON(force_stopped));
+}
+
+static void test_bad_deadline(void **state)
+{
+	static const struct {
+		int64_t seconds;
+		int32_t nanos;
+	} bad[] = { { -1, 0 }, { 0, -1 }, { 601, 0 }, { 600, 1 }, { 1, 1000000000 } };
+	Croft__V1__StopVmRequest *request;
+	struct call *call;
+
+	(void)state;
+	pull_tiny();
+	expect(create("web1", ""), ERROR_NONE);
+	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		call = ask("web1", bad[i].seconds, bad[i].nanos);
+		assert_string_equal(call->error.field, "/deadline");
+		expect(call, ERROR_INVALID_ARGUMENT);
+	}
+	request = NAMED(stop_vm_request, "web1");
+	request->force = true;
+	request->deadline = message_new(&google__protobuf__duration__descriptor);
+	call = help_call(service, "croft.v1.Vms/StopVm", request);
+	assert_string_equal(call->error.field, "/deadline");
+	expect(call, ERROR_INVALID_ARGUMENT);
+	check_state("web1", STATE(RUNNING), REASON(EXIT_REASON_UNSPECIFIED));
 }
 
 static void test_ends(void **state)
@@ -502,6 +601,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_life),
+		TEST(test_guest_is_asked),
+		TEST(test_guest_ignores),
+		TEST(test_stop_is_cancelled_or_forced),
+		TEST(test_bad_deadline),
 		TEST(test_ends),
 		TEST(test_spinning_guest_is_stopped),
 		TEST(test_revisions),

@@ -379,6 +379,41 @@ static void test_default_script(void **state)
 	test_vm_free(&t);
 }
 
+static bool is_ready(struct test_vm *t)
+{
+	return strstr(t->console, "ready\n") != NULL;
+}
+
+/* The power key reaches the guest, which obeys, also one that was busy when it was pressed. */
+static void test_ask_stop(void **state)
+{
+	static const char *const guests[] = {
+		"print \"ready\\n\"\nkey\nprint \"bye\\n\"\npoweroff\n",
+		"print \"ready\\n\"\necho\nprint \"bye\\n\"\npoweroff\n",
+		"write 0x903040c 1 8\nwrite 0x9030410 1 8\nprint \"ready\\n\"\nsleep 50\n"
+		"wait 33\nread 0x9030418 1 8\nwrite 0x903041c 1 8\nread 0x9030418 1 0\n"
+		"print \"bye\\n\"\npoweroff\n",
+	};
+	static struct test_vm t;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
+		test_vm_init(&t, guests[i]);
+		test_vm_create(&t);
+		test_vm_start(&t);
+		test_vm_wait(&t, is_ready);
+		assert_int_equal(t.exits, 0);
+		/* A guest that has not set the pin up yet finds it pending. */
+		vmm_ask_stop(t.vmm);
+		test_vm_wait(&t, test_ended);
+		assert_non_null(strstr(t.console, "bye\n"));
+		assert_string_equal(t.exit.error.message, "");
+		assert_int_equal(t.exit.reason, VMM_EXIT_GUEST_POWEROFF);
+		vmm_ask_stop(t.vmm);
+		test_vm_free(&t);
+	}
+}
+
 /* A lent VM has no device that reads its memory, and a console all the same. */
 static void test_lend(void **state)
 {
@@ -533,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_few_descriptors),
 		cmocka_unit_test(test_stats),
 		cmocka_unit_test(test_default_script),
+		cmocka_unit_test(test_ask_stop),
 		cmocka_unit_test(test_lend),
 		cmocka_unit_test(test_disk_from_script),
 		cmocka_unit_test(test_two),

@@ -6,6 +6,7 @@
 
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_rng.h"
 
 #define SLOT	   ((struct virtio_slot){ .base = gpa(0xa000000), .spi = 16 })
 #define DESC	   (BOOT_RAM_BASE + 0x1000)
@@ -34,6 +35,7 @@ struct fixture {
 	struct mem mem;
 	struct virtio_blk *blk;
 	struct virtio_console *vc;
+	struct virtio_rng *rng;
 	struct console console;
 	struct test_vm sink;
 	struct vmm_events events;
@@ -121,12 +123,23 @@ static int setup_console(void **state)
 	return 0;
 }
 
+static int setup_rng(void **state)
+{
+	struct fixture *f = fixture_new();
+
+	assert_int_equal(virtio_rng_new(&f->rng, &f->mem, SLOT, NULL), 0);
+	f->dev = virtio_rng_device(f->rng);
+	*state = f;
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
 	virtio_blk_free(f->blk);
 	virtio_console_free(f->vc);
+	virtio_rng_free(f->rng);
 	console_free(&f->console);
 	mem_free(&f->mem);
 	base_close(f->file);
@@ -614,11 +627,44 @@ static void test_console_too_much(void **state)
 	assert_int_equal(f->sink.console_used, 0);
 }
 
+static void test_rng(void **state)
+{
+	struct fixture *f = *state;
+	static const struct piece two[] = { { DATA, 16, true }, { DATA + 32, 16, true } };
+	static const struct piece large[] = { { DATA, 3 * VIRTIO_RNG_MAX, true } };
+	static const uint8_t zeroes[VIRTIO_RNG_MAX];
+
+	assert_int_equal(rd(f, 0x008), 4);
+	assert_int_equal(rd(f, 0x100), 0);
+	wr(f, 0x100, 1);
+	bring_up(f, VIRTIO_F_VERSION_1);
+	assert_int_equal(submit(f, 0, 2, two), 32);
+	assert_memory_not_equal(at(f, DATA, 16), zeroes, 16);
+	assert_memory_not_equal(at(f, DATA + 32, 16), zeroes, 16);
+	assert_memory_equal(at(f, DATA + 16, 16), zeroes, 16);
+	assert_memory_not_equal(at(f, DATA, 16), at(f, DATA + 32, 16), 16);
+	/* More than a request may have: the rest is not touched. */
+	assert_int_equal(submit(f, 0, 1, large), VIRTIO_RNG_MAX);
+	assert_memory_equal(at(f, DATA + VIRTIO_RNG_MAX, VIRTIO_RNG_MAX), zeroes, VIRTIO_RNG_MAX);
+}
+
+static void test_rng_is_told(void **state)
+{
+	struct fixture *f = *state;
+	static const struct piece pieces[] = { { DATA, 16, false } };
+
+	bring_up(f, VIRTIO_F_VERSION_1);
+	assert_int_equal(submit(f, 0, 1, pieces), UINT32_MAX);
+	assert_int_equal(rd(f, STATUS) & NEEDS_RESET, NEEDS_RESET);
+}
+
 int main(void)
 {
 #define DISK(name)    cmocka_unit_test_setup_teardown(name, setup_disk, teardown)
 #define CONSOLE(name) cmocka_unit_test_setup_teardown(name, setup_console, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_rng, setup_rng, teardown),
+		cmocka_unit_test_setup_teardown(test_rng_is_told, setup_rng, teardown),
 		DISK(test_registers),
 		DISK(test_negotiation),
 		DISK(test_queue_setup),
