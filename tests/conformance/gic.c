@@ -30,6 +30,8 @@ void gic_enable(struct vm *vm, unsigned int cpu, u32 intid)
 {
 	u64 group = bank(vm, cpu, GIC_IGROUPR, intid);
 
+	if (intid >= 32)
+		vcpu_do(vm, cpu, INSN(str_x), cpu, GICD_IROUTER + intid * 8ull, 0);
 	guest_write32(vm, cpu, group, guest_read32(vm, cpu, group) | 1u << intid % 32);
 	gic_set_bit(vm, cpu, GIC_ISENABLER, intid);
 }
@@ -44,4 +46,23 @@ void gic_end(struct vm *vm, unsigned int cpu, u32 intid)
 {
 	if (intid != INTID_NONE)
 		vcpu_do(vm, cpu, INSN(msr_eoir1), 0, intid, 0);
+}
+
+void gic_drain(struct vm *vm, unsigned int cpu)
+{
+	unsigned int tries;
+	u32 intid = 0;
+
+	for (tries = 0; tries < 64 && intid != INTID_NONE; tries++) {
+		intid = gic_acknowledge(vm, cpu);
+		gic_end(vm, cpu, intid);
+	}
+}
+
+void gic_set_edge(struct vm *vm, unsigned int cpu, u32 intid, bool edge)
+{
+	u64 address = GICD_BASE + GIC_ICFGR + intid / 16 * 4;
+	u32 bit = 2u << intid % 16 * 2;
+
+	guest_write32(vm, cpu, address, (guest_read32(vm, cpu, address) & ~bit) | (edge ? bit : 0));
 }

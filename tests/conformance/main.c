@@ -20,20 +20,11 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } suites[] = {
-	{ "call", suite_call },
-	{ "msgq", suite_msgq },
-	{ "framing", suite_framing },
-	{ "message", suite_message },
-	{ "life", suite_life },
-	{ "config", suite_config },
-	{ "parcel", suite_parcel },
-	{ "memory", suite_memory },
-	{ "doorbell", suite_doorbell },
-	{ "vcpu", suite_vcpu },
-	{ "guest", suite_guest },
-	{ "psci", suite_psci },
-	{ "link", suite_link },
-	{ "fault", suite_fault },
+	{ "call", suite_call },	      { "msgq", suite_msgq },	  { "framing", suite_framing },
+	{ "message", suite_message }, { "life", suite_life },	  { "config", suite_config },
+	{ "parcel", suite_parcel },   { "memory", suite_memory }, { "doorbell", suite_doorbell },
+	{ "vcpu", suite_vcpu },	      { "guest", suite_guest },	  { "psci", suite_psci },
+	{ "link", suite_link },	      { "fault", suite_fault },
 };
 
 static struct dentry *table;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The notifier that turns an exception in one of our instructions into its failure. */
+/* The notifier that turns a fault in one of our instructions into its failure. */
 #include <linux/kdebug.h>
 #include <linux/notifier.h>
 #include <linux/ptrace.h>
@@ -7,8 +7,7 @@
 #include "probe.h"
 
 int probe_load(void *address, u32 value), probe_store(void *address, u32 value);
-int probe_hvc_below(void *address, u32 value), probe_hvc_above(void *address, u32 value);
-int probe_hvc_one(void *address, u32 value), probe_fixup(void);
+int probe_fixup(void);
 extern const char probe_begin[], probe_end[];
 
 static u64 last_esr;
@@ -40,9 +39,8 @@ void probe_close(void)
 bool probe(enum probe what, void *address, u64 *esr)
 {
 	static int (*const probes[])(void *address, u32 value) = {
-		[PROBE_LOAD] = probe_load,	     [PROBE_STORE] = probe_store,
-		[PROBE_HVC_BELOW] = probe_hvc_below, [PROBE_HVC_ABOVE] = probe_hvc_above,
-		[PROBE_HVC_ONE] = probe_hvc_one,
+		[PROBE_LOAD] = probe_load,
+		[PROBE_STORE] = probe_store,
 	};
 	int faulted;
 

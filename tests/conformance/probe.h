@@ -13,9 +13,6 @@
 enum probe {
 	PROBE_LOAD,
 	PROBE_STORE, /* of zero */
-	PROBE_HVC_BELOW,
-	PROBE_HVC_ABOVE,
-	PROBE_HVC_ONE,
 };
 
 int probe_open(void);
@@ -23,5 +20,10 @@ void probe_close(void);
 
 /* Runs it at the address; true: no exception. Else *esr is its syndrome, 0 if not known. */
 bool probe(enum probe what, void *address, u64 *esr);
+
+/* Calls with a number; the value is x0, or 1 after an exception. */
+u64 probe_hvc_1(u64 function), probe_hvc_5fff(u64 function), probe_hvc_6069(u64 function);
+u64 probe_hvc_61ff(u64 function), probe_hvc_6200(u64 function), probe_hvc_ffff(u64 function);
+u64 probe_smc_1(u64 function);
 
 #endif

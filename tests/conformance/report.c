@@ -64,7 +64,10 @@ struct name {
 	const char *text;
 };
 
-#define HYP(error) { GH_ERROR_##error, #error }
+#define HYP(error)                       \
+	{                                \
+		GH_ERROR_##error, #error \
+	}
 static const struct name hyp_names[] = {
 	HYP(OK),
 	HYP(UNIMPLEMENTED),
@@ -93,7 +96,10 @@ static const struct name hyp_names[] = {
 	HYP(MSGQ_FULL),
 };
 
-#define RM(error) { (u32)GH_RM_ERROR_##error, #error }
+#define RM(error)                                 \
+	{                                         \
+		(u32) GH_RM_ERROR_##error, #error \
+	}
 static const struct name rm_names[] = {
 	{ GH_RM_OK, "OK" },
 	RM(UNIMPLEMENTED),
@@ -121,16 +127,11 @@ static const struct name rm_names[] = {
 };
 
 static const struct name vm_names[] = {
-	{ GH_RM_VM_NONE, "none" },
-	{ GH_RM_VM_STATE_INIT, "INIT" },
-	{ GH_RM_VM_STATE_READY, "READY" },
-	{ GH_RM_VM_STATE_RUNNING, "RUNNING" },
-	{ GH_RM_VM_STATE_PAUSED, "PAUSED" },
-	{ GH_RM_VM_STATE_LOAD, "LOAD" },
-	{ GH_RM_VM_STATE_AUTH, "AUTH" },
-	{ GH_RM_VM_STATE_INIT_FAILED, "INIT_FAILED" },
-	{ GH_RM_VM_STATE_EXITED, "EXITED" },
-	{ GH_RM_VM_STATE_RESETTING, "RESETTING" },
+	{ GH_RM_VM_NONE, "none" },	     { GH_RM_VM_STATE_INIT, "INIT" },
+	{ GH_RM_VM_STATE_READY, "READY" },   { GH_RM_VM_STATE_RUNNING, "RUNNING" },
+	{ GH_RM_VM_STATE_PAUSED, "PAUSED" }, { GH_RM_VM_STATE_LOAD, "LOAD" },
+	{ GH_RM_VM_STATE_AUTH, "AUTH" },     { GH_RM_VM_STATE_INIT_FAILED, "INIT_FAILED" },
+	{ GH_RM_VM_STATE_EXITED, "EXITED" }, { GH_RM_VM_STATE_RESETTING, "RESETTING" },
 	{ GH_RM_VM_STATE_RESET, "RESET" },
 };
 
@@ -276,8 +277,8 @@ void report_show(struct seq_file *out)
 	struct row *r;
 
 	list_for_each_entry(r, &rows, node)
-		seq_printf(out, "%-9s | %-9s | %-58s | %-34s | %s\n", verdicts[r->verdict], r->suite,
-			   r->name, r->want, r->got);
+		seq_printf(out, "%-9s | %-9s | %-58s | %-34s | %s\n", verdicts[r->verdict],
+			   r->suite, r->name, r->want, r->got);
 	seq_printf(out, "%u passed, %u failed, %u skipped\n", counts[OK], counts[DIFFERENT],
 		   counts[SKIPPED]);
 }

@@ -9,8 +9,8 @@
 
 #include "rpc.h"
 
-#define REPLIES 16
-#define NOTICES 128
+#define REPLIES	 16
+#define NOTICES	 128
 #define REPLY_MS 20000
 
 struct rm rm;
@@ -212,8 +212,8 @@ u16 request(u32 id, const void *data, size_t size)
 	for (i = 0; i <= fragments; i++) {
 		size_t part = min_t(size_t, size, GH_RM_PAYLOAD);
 
-		packet(GH_RM_API, count | (i ? GH_RM_TYPE_CONTINUATION : GH_RM_TYPE_REQUEST), seq, id,
-		       data, part);
+		packet(GH_RM_API, count | (i ? GH_RM_TYPE_CONTINUATION : GH_RM_TYPE_REQUEST), seq,
+		       id, data, part);
 		data += part;
 		size -= part;
 	}

@@ -30,7 +30,7 @@ struct rm {
 	int tx_irq, rx_irq;
 	atomic_t tx_irqs, rx_irqs; /* how often each came */
 	struct fwnode_handle *gic;
-	bool dead; /* it did not answer in time */
+	bool dead;     /* it did not answer in time */
 	bool survives; /* what ends upstream's resource manager may be tried */
 };
 extern struct rm rm;

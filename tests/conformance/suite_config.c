@@ -30,26 +30,25 @@ out:
 }
 
 #define SPEC(...) (&(const struct vm_spec){ .tree = { __VA_ARGS__ } })
-#define NEVER RM_SILENT /* INIT fails, so START is not tried */
+#define NEVER	  RM_SILENT /* INIT fails, so START is not tried */
 
 static void refused_trees(void)
 {
 	life_of("no image-name", SPEC(.cpus = 1, .no_name = true), GH_RM_ERROR_MEM_INVALID, NEVER);
-	life_of("a tree without magic", SPEC(.cpus = 1, .bad_magic = true),
-		GH_RM_ERROR_MEM_INVALID, NEVER);
+	life_of("a tree without magic", SPEC(.cpus = 1, .bad_magic = true), GH_RM_ERROR_MEM_INVALID,
+		NEVER);
 	life_of("a malformed vm-guid", SPEC(.cpus = 1, .guid = "not-a-guid"),
 		GH_RM_ERROR_MEM_INVALID, NEVER);
 	life_of("room of 1024 bytes for the tree",
 		&(const struct vm_spec){ .tree = { .cpus = 1, .bells = 1 }, .tree_room = 1024 },
 		GH_RM_ERROR_MEM_INVALID, NEVER);
-	life_of("2 vCPUs and room for 1 redistributor before the distributor", SPEC(.cpus = 2, .gicr_size = GICR_SIZE),
-		GH_RM_ERROR_NORESOURCE, NEVER);
+	life_of("2 vCPUs and room for 1 redistributor before the distributor",
+		SPEC(.cpus = 2, .gicr_size = GICR_SIZE), GH_RM_ERROR_NORESOURCE, NEVER);
 	life_of("more vCPUs than any platform has CPUs", SPEC(.cpus = 17), GH_RM_ERROR_NORESOURCE,
 		NEVER);
 	life_of("64 doorbells without numbers", SPEC(.cpus = 1, .bells = 64, .no_spi = true),
 		GH_RM_ERROR_NORESOURCE, NEVER);
-	life_of("no /chosen", SPEC(.cpus = 1, .no_chosen = true), GH_RM_OK,
-		GH_RM_ERROR_NORESOURCE);
+	life_of("no /chosen", SPEC(.cpus = 1, .no_chosen = true), GH_RM_OK, GH_RM_ERROR_NORESOURCE);
 	life_of("a /hypervisor node", SPEC(.cpus = 1, .hypervisor = true), GH_RM_OK,
 		GH_RM_ERROR_NORESOURCE);
 	life_of("reserved memory that no parcel matches", SPEC(.cpus = 1, .reserved = 0x90000000),

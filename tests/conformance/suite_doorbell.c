@@ -3,7 +3,6 @@
 #include "gic.h"
 #include "suite.h"
 
-
 static u64 bell;
 
 static s64 ring(u64 flags, u64 *old)
@@ -51,7 +50,8 @@ static void errors(struct vm *vm)
 	struct regs r;
 
 	expect_no_cap("send: no capability", HYPERCALL(&r, GH_CALL_DOORBELL_SEND, NO_CAP, 1));
-	expect_no_cap("send: the invalid capability", HYPERCALL(&r, GH_CALL_DOORBELL_SEND, GH_CAPID_INVALID, 1));
+	expect_no_cap("send: the invalid capability",
+		      HYPERCALL(&r, GH_CALL_DOORBELL_SEND, GH_CAPID_INVALID, 1));
 	expect_hyp("send: a vCPU's capability", GH_ERROR_CSPACE_WRONG_OBJ_TYPE,
 		   HYPERCALL(&r, GH_CALL_DOORBELL_SEND, vm->cpu[0].cap, 1));
 	expect_either("send: a reserved argument", GH_ERROR_ARG_INVALID, GH_ERROR_OK,
@@ -119,8 +119,7 @@ static void interrupts(struct vm *vm, bool level)
 
 	gic_open(vm, 0);
 	gic_enable(vm, 0, INTID_BELL);
-	guest_write32(vm, 0, GICD_BASE + GIC_ICFGR + INTID_BELL / 16 * 4,
-		      level ? 0 : 2u << INTID_BELL % 16 * 2);
+	gic_set_edge(vm, 0, INTID_BELL, !level);
 	/* What rang before this. */
 	reset();
 	gic_set_bit(vm, 0, GIC_ICPENDR, INTID_BELL);
@@ -128,7 +127,8 @@ static void interrupts(struct vm *vm, bool level)
 	ring(1, &old);
 	expect(say("%s: pending after a send", kind), 1, pending(vm));
 	expect(say("%s: the guest's IAR", kind), INTID_BELL, gic_acknowledge(vm, 0));
-	expect(say("%s: nothing more while it is active", kind), INTID_NONE, gic_acknowledge(vm, 0));
+	expect(say("%s: nothing more while it is active", kind), INTID_NONE,
+	       gic_acknowledge(vm, 0));
 	gic_end(vm, 0, INTID_BELL);
 	expect(say("%s: the flag is still set; IAR again", kind), level ? INTID_BELL : INTID_NONE,
 	       gic_acknowledge(vm, 0));
@@ -180,7 +180,8 @@ static void with_kind(bool level)
 		interrupts(&vm, level);
 	}
 	vm_down(&vm);
-	expect_either(say("send to the doorbell of a VM that is gone (%s)", level ? "level" : "edge"),
+	expect_either(say("send to the doorbell of a VM that is gone (%s)",
+			  level ? "level" : "edge"),
 		      GH_ERROR_CSPACE_CAP_NULL, GH_ERROR_CSPACE_CAP_REVOKED, ring(1, &(u64){ 0 }));
 }
 
@@ -197,7 +198,8 @@ static void without_clear(void)
 			   receive(1, &old));
 		expect_hyp("without source-can-clear: mask", GH_ERROR_CSPACE_INSUF_RIGHTS,
 			   mask(1, 1));
-		expect_hyp("without source-can-clear: reset", GH_ERROR_CSPACE_INSUF_RIGHTS, reset());
+		expect_hyp("without source-can-clear: reset", GH_ERROR_CSPACE_INSUF_RIGHTS,
+			   reset());
 	}
 	vm_down(&vm);
 }

@@ -9,10 +9,10 @@
 
 static const char *outcome(u32 error)
 {
-	return error == RM_SILENT	   ? "no reply" :
-	       rm_state(0) != GH_RM_VM_STATE_RUNNING ? "the end" :
-	       error			   ? "an error" :
-					     "OK";
+	return error == RM_SILENT		       ? "no reply"
+	       : rm_state(0) != GH_RM_VM_STATE_RUNNING ? "the end"
+	       : error				       ? "an error"
+						       : "OK";
 }
 
 static void refused(const char *what, u32 error)
@@ -64,7 +64,8 @@ void suite_fault(void)
 {
 	if (!rm.survives) {
 		skip("VM_DEALLOCATE of nobody", "upstream's resource manager ends");
-		skip("VM_RESET in LOAD, without a configuration", "upstream's resource manager ends");
+		skip("VM_RESET in LOAD, without a configuration",
+		     "upstream's resource manager ends");
 		skip("VM_STOP, not forced, of a guest without a link",
 		     "upstream's resource manager ends");
 		skip("MEM_NOTIFY to a VM without a link", "upstream's resource manager ends");

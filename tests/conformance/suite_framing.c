@@ -5,7 +5,7 @@
 #include "rpc.h"
 #include "suite.h"
 
-#define REQUEST GH_RM_TYPE_REQUEST
+#define REQUEST	     GH_RM_TYPE_REQUEST
 #define FRAGMENTS(n) ((n) << GH_RM_FRAGMENTS_SHIFT)
 
 /* Whether a good request gets its reply, and whether anything carried the other number. */
@@ -17,9 +17,9 @@ static void only_good_answered(const char *what, u16 bad)
 	packet(GH_RM_API, REQUEST, good, GH_RM_VM_GET_VMID, NULL, 0);
 	r = await(good, 5000);
 	expect_text(what, "silence, and the next is answered",
-		    !r	      ? "the next is not answered" :
-		    seen(bad) ? "an answer" :
-				"silence, and the next is answered");
+		    !r		? "the next is not answered"
+		    : seen(bad) ? "an answer"
+				: "silence, and the next is answered");
 }
 
 static void bad_headers(void)

@@ -18,7 +18,6 @@ static void undefined(struct vm *vm, const char *what, u32 insn)
 
 	if (!expect_run(say("%s: no exit", what), RUN_DONE, state))
 		return;
-	pr_info("DEBUG %s event %llx x0 %llx far %llx\n", what, vm->cpu[0].event, vm->cpu[0].out[0], vm->cpu[0].far);
 	expect(say("%s: an exception", what), VECTOR_SYNC, EVENT_VECTOR(vm->cpu[0].event));
 	expect(say("%s: undefined", what), EC_UNKNOWN, EVENT_EC(vm->cpu[0].event));
 }
@@ -26,29 +25,23 @@ static void undefined(struct vm *vm, const char *what, u32 insn)
 static void processor(struct vm *vm)
 {
 	expect("CurrentEL", 1 << 2, x0_of(vm, 0, INSN(mrs_currentel)));
-	expect("MPIDR: affinity is the index", 0,
-	       x0_of(vm, 0, INSN(mrs_mpidr)) & 0xff00ffffff);
+	expect("MPIDR: affinity is the index", 0, x0_of(vm, 0, INSN(mrs_mpidr)) & 0xff00ffffff);
 	expect("MPIDR: bit 31", 1ull << 31, x0_of(vm, 0, INSN(mrs_mpidr)) & 1ull << 31);
 	expect("MIDR: features are in ID registers", 0xf, x0_of(vm, 0, INSN(mrs_midr)) >> 16 & 0xf);
 	expect("SCTLR: the MMU and caches are off", 0, x0_of(vm, 0, INSN(mrs_sctlr)) & 0x1005);
-	expect("ID_AA64PFR0: EL1 without AArch32", 1,
-	       x0_of(vm, 0, INSN(mrs_pfr0)) >> 4 & 0xf);
-	expect("ID_AA64PFR0: GIC system registers", 1,
-	       x0_of(vm, 0, INSN(mrs_pfr0)) >> 24 & 0xf);
+	expect("ID_AA64PFR0: EL1 without AArch32", 1, x0_of(vm, 0, INSN(mrs_pfr0)) >> 4 & 0xf);
+	expect("ID_AA64PFR0: GIC system registers", 1, x0_of(vm, 0, INSN(mrs_pfr0)) >> 24 & 0xf);
 	expect("an ID register that does not exist reads as zero", 0,
 	       x0_of(vm, 0, INSN(mrs_id_hole)));
 	expect("and without an exception", 0, vm->cpu[0].event);
 	undefined(vm, "a vendor's register", INSN(mrs_vendor));
 	undefined(vm, "HCR_EL2", INSN(mrs_hcr));
 	undefined(vm, "UDF", INSN(udf));
-	undefined(vm, "HVC #1", INSN_HVC(1));
-	undefined(vm, "HVC #0x5fff", INSN_HVC(0x5fff));
-	undefined(vm, "HVC #0x6200", INSN_HVC(0x6200));
-	undefined(vm, "HVC #0xffff", INSN_HVC(0xffff));
 }
 
 static void calls(struct vm *vm)
 {
+	static const u16 numbers[] = { 1, 0x5fff, 0x6069, 0x61ff, 0x6200, 0xffff };
 	static const struct {
 		const char *name;
 		u64 function, want;
@@ -67,8 +60,12 @@ static void calls(struct vm *vm)
 		GUEST_CALL(vm, 0, INSN(smc), functions[i].function);
 		expect(say("%s by SMC", functions[i].name), functions[i].want, vm->cpu[0].out[0]);
 	}
-	GUEST_CALL(vm, 0, INSN_HVC(0x61ff), 0);
-	expect("HVC #0x61ff", ~0ull, vm->cpu[0].out[0]);
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		GUEST_CALL(vm, 0, INSN_HVC(numbers[i]), 0x84000000);
+		expect(say("HVC #%#x", numbers[i]), ~0ull, vm->cpu[0].out[0]);
+	}
+	GUEST_CALL(vm, 0, INSN(smc_1), 0x84000000);
+	expect("SMC #1", ~0ull, vm->cpu[0].out[0]);
 	GUEST_CALL(vm, 0, INSN_HVC(0x6000), 0);
 	expect("HVC #0x6000: API version", 1, vm->cpu[0].out[0] & GH_API_VERSION_MASK);
 	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_VCPU_RUN), NO_CAP);
@@ -108,13 +105,17 @@ static void distributor(struct vm *vm)
 	expect("GICD_IROUTER by 64 bits: no abort", 0, vm->cpu[0].event);
 
 	vcpu_do(vm, 0, INSN(ldr_x), 0, GICR(vm, 0) + 8, 0);
-	expect("GICR_TYPER: affinity, number, last", 1 << 4, vm->cpu[0].out[0] & 0xffffffff00ffff10ull);
+	expect("GICR_TYPER: affinity, number, last", 1 << 4,
+	       vm->cpu[0].out[0] & 0xffffffff00ffff10ull);
 	expect("GICR_WAKER: awake", 0, guest_read32(vm, 0, GICR(vm, 0) + 0x14) & 6);
 }
 
 static void software_interrupt(struct vm *vm)
 {
+	u32 got;
+
 	gic_open(vm, 0);
+	gic_set_edge(vm, 0, 50, true);
 	gic_enable(vm, 0, 50);
 	gic_set_bit(vm, 0, GIC_ISPENDR, 50);
 	expect("SPI made pending by ISPENDR: IAR", 50, gic_acknowledge(vm, 0));
@@ -122,14 +123,30 @@ static void software_interrupt(struct vm *vm)
 	gic_end(vm, 0, 50);
 	expect("after EOIR it is not", 0, gic_bit(vm, 0, GIC_ISACTIVER, 50));
 	gic_set_bit(vm, 0, GIC_ISPENDR, 50);
-	gic_set_bit(vm, 0, GIC_ICPENDR, 50);
-	expect("pending and cleared: IAR", INTID_NONE, gic_acknowledge(vm, 0));
-	gic_set_bit(vm, 0, GIC_ISPENDR, 50);
 	gic_set_bit(vm, 0, GIC_ICENABLER, 50);
 	expect("pending and disabled: IAR", INTID_NONE, gic_acknowledge(vm, 0));
 	gic_set_bit(vm, 0, GIC_ISENABLER, 50);
 	expect("enabled again: IAR", 50, gic_acknowledge(vm, 0));
 	gic_end(vm, 0, 50);
+
+	gic_set_edge(vm, 0, 51, true);
+	gic_enable(vm, 0, 51);
+	gic_set_bit(vm, 0, GIC_ISPENDR, 51);
+	gic_set_bit(vm, 0, GIC_ICPENDR, 51);
+	got = gic_acknowledge(vm, 0);
+	expect_but("pending and cleared: IAR", INTID_NONE, got, 51,
+		   "what is in a list register stays pending, for ever");
+	gic_set_bit(vm, 0, GIC_ICENABLER, 51);
+	gic_end(vm, 0, got);
+
+	gic_enable(vm, 0, 52);
+	gic_set_bit(vm, 0, GIC_ISPENDR, 52);
+	expect("a level SPI made pending by ISPENDR: IAR", 52, gic_acknowledge(vm, 0));
+	gic_end(vm, 0, 52);
+	got = gic_acknowledge(vm, 0);
+	expect_but("and only once", INTID_NONE, got, 52, "without a source its level never falls");
+	gic_set_bit(vm, 0, GIC_ICENABLER, 52);
+	gic_end(vm, 0, got);
 }
 
 static void priorities(struct vm *vm)
@@ -137,8 +154,10 @@ static void priorities(struct vm *vm)
 	unsigned int i;
 	u32 first, second;
 
+	gic_drain(vm, 0);
 	/* More than any processor has list registers. */
 	for (i = 0; i < 20; i++) {
+		gic_set_edge(vm, 0, 64 + i, true);
 		gic_enable(vm, 0, 64 + i);
 		vcpu_do(vm, 0, INSN(strb), i == 13 ? 0x20 : 0x80,
 			GICD_BASE + GIC_IPRIORITYR + 64 + i, 0);
@@ -168,6 +187,7 @@ static void priorities(struct vm *vm)
 
 static void taken(struct vm *vm)
 {
+	gic_drain(vm, 0);
 	gic_set_bit(vm, 0, GIC_ISPENDR, 50);
 	vcpu_do(vm, 0, INSN(daif_unmask), 0, 0, 0);
 	expect("an unmasked IRQ is taken at its vector", VECTOR_IRQ,
@@ -180,6 +200,7 @@ static void timer(struct vm *vm, const char *name, u32 tval, u32 ctl, u32 intid)
 	u64 hz = x0_of(vm, 0, INSN(mrs_cntfrq));
 	struct run_exit e;
 
+	gic_drain(vm, 0);
 	gic_enable(vm, 0, intid);
 	vcpu_woken(vm, 0, 0);
 	vcpu_do(vm, 0, tval, 0, hz / 10, 0);
@@ -194,6 +215,8 @@ static void timer(struct vm *vm, const char *name, u32 tval, u32 ctl, u32 intid)
 	expect(say("%s: IAR", name), intid, gic_acknowledge(vm, 0));
 	vcpu_do(vm, 0, ctl, 0, 2, 0);
 	gic_end(vm, 0, intid);
+	/* It may have become pending again before its level fell. */
+	gic_end(vm, 0, gic_acknowledge(vm, 0));
 	expect(say("%s: silenced, it does not come again", name), INTID_NONE,
 	       gic_acknowledge(vm, 0));
 }
@@ -216,6 +239,7 @@ static void wait_for_bell(struct vm *vm)
 	u64 bell = vm_cap(vm, GH_RM_RES_DOORBELL_TX, BELL_SPI);
 	struct regs r;
 
+	gic_drain(vm, 0);
 	gic_enable(vm, 0, INTID_BELL);
 	vcpu_woken(vm, 0, 0);
 	vcpu_load(vm, 0, INSN(wfi), 0, 0, 0);

@@ -18,10 +18,16 @@ enum message {
 };
 
 static const char *const names[] = {
-	[CONFIG] = "VM_CONFIG_IMAGE", [AUTH] = "VM_AUTH_IMAGE",	    [INIT] = "VM_INIT",
-	[START] = "VM_START",	      [STOP] = "VM_STOP, forced",   [RESET] = "VM_RESET",
-	[DEALLOCATE] = "VM_DEALLOCATE", [TIME_BASE] = "VM_SET_TIME_BASE",
-	[FIRMWARE] = "VM_SET_FIRMWARE_MEM", [GET_ID] = "VM_GET_ID",
+	[CONFIG] = "VM_CONFIG_IMAGE",
+	[AUTH] = "VM_AUTH_IMAGE",
+	[INIT] = "VM_INIT",
+	[START] = "VM_START",
+	[STOP] = "VM_STOP, forced",
+	[RESET] = "VM_RESET",
+	[DEALLOCATE] = "VM_DEALLOCATE",
+	[TIME_BASE] = "VM_SET_TIME_BASE",
+	[FIRMWARE] = "VM_SET_FIRMWARE_MEM",
+	[GET_ID] = "VM_GET_ID",
 };
 
 static u32 send_message(struct vm *vm, enum message message)
@@ -71,7 +77,7 @@ static void heard(struct vm *vm, const char *state_name, u8 state)
 	       await_state(vm->notice_from, vm->vmid, state, 5000));
 }
 
-#define ALL ((1u << MESSAGES) - 1)
+#define ALL	     ((1u << MESSAGES) - 1)
 #define BUT(message) (1u << (message))
 
 static void in_load(struct vm *vm)
@@ -120,8 +126,7 @@ static void without_image(struct vm *vm)
 	expect_rm("VM_START without its image parcel", GH_RM_ERROR_NORESOURCE,
 		  send_message(vm, START));
 	heard(vm, "INIT_FAILED", GH_RM_VM_STATE_INIT_FAILED);
-	refused(vm, "INIT_FAILED", GH_RM_VM_STATE_INIT_FAILED,
-		ALL & ~(BUT(RESET)));
+	refused(vm, "INIT_FAILED", GH_RM_VM_STATE_INIT_FAILED, ALL & ~(BUT(RESET)));
 	expect_rm("VM_RESET in INIT_FAILED", GH_RM_OK, send_message(vm, RESET));
 	heard(vm, "RESETTING", GH_RM_VM_STATE_RESETTING);
 	heard(vm, "RESET", GH_RM_VM_STATE_RESET);

@@ -7,7 +7,7 @@
 #include "vm.h"
 
 #define BUFFER_LABEL 0x51
-#define BUFFER_BASE 0xa0000000u
+#define BUFFER_BASE  0xa0000000u
 
 static const void *tree_of(struct vm *vm)
 {
@@ -38,7 +38,8 @@ static void patched(struct vm *vm)
 	       tree_lists(t, "hypervisor/qcom,gunyah-vm", "qcom,image-name", "conformance"));
 	snprintf(path, sizeof(path), "hypervisor/bell-%u", BELL_SPI);
 	expect("doorbell: there", 1, tree_has(t, path));
-	expect("doorbell: compatible", 1, tree_lists(t, path, "compatible", "qcom,gunyah-doorbell"));
+	expect("doorbell: compatible", 1,
+	       tree_lists(t, path, "compatible", "qcom,gunyah-doorbell"));
 	expect("doorbell: a capability", 1,
 	       tree_lists(t, path, "compatible", "qcom,gunyah-capability"));
 	expect("doorbell: label", BELL_SPI, tree_u32(t, path, "label", 0));
@@ -50,8 +51,7 @@ static void patched(struct vm *vm)
 	expect("/memory: size", VM_SIZE, tree_u32(t, "memory", "reg", 3));
 	expect("/chosen has a seed", 1, tree_u32(t, "chosen", "kaslr-seed", 0) != ~0u);
 	expect("/vsoc is there", 1, tree_has(t, "vsoc"));
-	expect("the tree still fits", 1,
-	       be32_to_cpup((const __be32 *)t + 1) <= VM_TREE_SIZE);
+	expect("the tree still fits", 1, be32_to_cpup((const __be32 *)t + 1) <= VM_TREE_SIZE);
 }
 
 /* --- The guest's own link to the resource manager --- */
@@ -132,7 +132,8 @@ static void asks(struct vm *vm, const struct link *link)
 				   &(struct gh_rm_mem_handle){ .handle = cpu_to_le32(vm->handle) },
 				   8, &value));
 	else
-		skip("the guest: MEM_RELEASE of its own image", "upstream takes it from under the guest");
+		skip("the guest: MEM_RELEASE of its own image",
+		     "upstream takes it from under the guest");
 	expect_rm("the guest: VM_STOP of the primary", GH_RM_ERROR_VMID_INVALID,
 		  guest_rm(vm, link, GH_RM_VM_STOP, "\3\0\1\0\0\0\0", 8, &value));
 }
@@ -165,7 +166,8 @@ static void link(void)
 		goto out;
 	expect("rm-rpc: compatible", 1,
 	       tree_lists(tree_of(&vm), node, "compatible", "gunyah-resource-manager"));
-	expect("rm-rpc: message size", 240, tree_u32(tree_of(&vm), node, "qcom,tx-message-size", 0));
+	expect("rm-rpc: message size", 240,
+	       tree_u32(tree_of(&vm), node, "qcom,tx-message-size", 0));
 	expect("rm-rpc: depth", 8, tree_u32(tree_of(&vm), node, "qcom,rx-queue-depth", 0));
 	expect("rm-rpc: first free interrupt", 0,
 	       tree_u32(tree_of(&vm), node, "qcom,free-irq-start", 0));
@@ -221,7 +223,8 @@ static bool notified(struct vm *vm, u32 handle)
 		struct gh_rm_list list;
 		struct gh_rm_acl vmid;
 	} __packed request = {
-		.head = { .handle = cpu_to_le32(handle), .flags = GH_RM_MEM_NOTIFY_SHARED,
+		.head = { .handle = cpu_to_le32(handle),
+			  .flags = GH_RM_MEM_NOTIFY_SHARED,
 			  .tag = cpu_to_le32(0x7a6) },
 		.list.count = cpu_to_le16(1),
 		.vmid.vmid = cpu_to_le16(vm->vmid),
@@ -271,8 +274,8 @@ static void buffer(void)
 		through_the_buffer(&vm, page_address(page));
 out:
 	vm_down(&vm);
-	if (~handle && !expect_rm("RECLAIM of the buffer after RESET", GH_RM_OK,
-				 parcel_reclaim(handle, 0)))
+	if (~handle &&
+	    !expect_rm("RECLAIM of the buffer after RESET", GH_RM_OK, parcel_reclaim(handle, 0)))
 		return;
 	if (page)
 		__free_page(page);

@@ -70,9 +70,9 @@ static void lengths(void)
 static void unknown_ids(void)
 {
 	static const u32 ids[] = {
-		0x00000005, 0x51000001, 0x51000016, 0x510000ff, 0x51100012, 0x56000000, 0x56000003,
-		0x56000007, 0x56000008, 0x56000014, 0x56000021, 0x56000022, 0x56000055, 0x56000099,
-		0x560000b1, 0x56100001, 0x57000001, 0xffffffff,
+		0x00000005, 0x51000001, 0x51000016, 0x510000ff, 0x51100012, 0x56000000,
+		0x56000003, 0x56000007, 0x56000008, 0x56000014, 0x56000021, 0x56000022,
+		0x56000055, 0x56000099, 0x560000b1, 0x56100001, 0x57000001, 0xffffffff,
 	};
 	static const u8 zero[4];
 	unsigned int i;
@@ -102,9 +102,9 @@ static void known_ids(void)
 		error = rm_call(messages[i].id, zero, messages[i].size, NULL);
 		expect_text(say("%s is known", messages[i].name), "another error",
 			    error == (u32)GH_RM_ERROR_UNIMPLEMENTED || error == RM_SILENT ||
-					    error == GH_RM_OK ?
-				    rm_name(error) :
-				    "another error");
+					    error == GH_RM_OK
+				    ? rm_name(error)
+				    : "another error");
 	}
 }
 

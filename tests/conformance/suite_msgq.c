@@ -38,7 +38,8 @@ static void send_errors(void)
 	expect_hyp_but("send: size of all ones", GH_ERROR_ARG_SIZE,
 		       hyp_msgq_send(rm.tx_cap, ~0ull, buffer, 0, NULL), GH_ERROR_OK, swallowed);
 	expect_no_cap("send: no capability", hyp_msgq_send(NO_CAP, 8, buffer, 0, NULL));
-	expect_no_cap("send: the invalid capability", hyp_msgq_send(GH_CAPID_INVALID, 8, buffer, 0, NULL));
+	expect_no_cap("send: the invalid capability",
+		      hyp_msgq_send(GH_CAPID_INVALID, 8, buffer, 0, NULL));
 	expect_hyp("send: a capability to receive", GH_ERROR_CSPACE_INSUF_RIGHTS,
 		   hyp_msgq_send(rm.rx_cap, 8, buffer, 0, NULL));
 	expect_either("send: a buffer that is not mapped", GH_ERROR_OK, GH_ERROR_ADDR_INVALID,
@@ -63,7 +64,8 @@ static void receive_errors(void)
 	pump();
 	expect_hyp("receive: an empty queue", GH_ERROR_MSGQ_EMPTY,
 		   hyp_msgq_receive(rm.rx_cap, buffer, 240, &size, &more));
-	expect_no_cap("receive: no capability", hyp_msgq_receive(NO_CAP, buffer, 240, &size, &more));
+	expect_no_cap("receive: no capability",
+		      hyp_msgq_receive(NO_CAP, buffer, 240, &size, &more));
 	expect_hyp("receive: a capability to send", GH_ERROR_CSPACE_INSUF_RIGHTS,
 		   hyp_msgq_receive(rm.tx_cap, buffer, 240, &size, &more));
 

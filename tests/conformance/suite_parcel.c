@@ -21,16 +21,20 @@ static void refuse(const char *what, u32 id, const struct parcel *parcel, u32 wa
 }
 
 /* A block of its own, so that the message needs no room in the rest of the function. */
-#define refused(what, id, parcel, want)                                                           \
-	do {                                                                                      \
-		refuse(what, id, parcel, want);                                                   \
+#define refused(what, id, parcel, want)         \
+	do {                                    \
+		refuse(what, id, parcel, want); \
 	} while (0)
 #define LEND(...) (&(const struct parcel){ __VA_ARGS__ })
-#define ACL(...) .acl = { __VA_ARGS__ }, .acls = sizeof((struct gh_rm_acl[]){ __VA_ARGS__ }) / 4
-#define SGL(...) .sgl = { __VA_ARGS__ }, .sgls = sizeof((struct gh_rm_sgl[]){ __VA_ARGS__ }) / 16
-#define ATTR(...) .attr = { __VA_ARGS__ }, .attrs = sizeof((struct gh_rm_mem_attr[]){ __VA_ARGS__ }) / 4
+#define ACL(...)  .acl = { __VA_ARGS__ }, .acls = sizeof((struct gh_rm_acl[]){ __VA_ARGS__ }) / 4
+#define SGL(...)  .sgl = { __VA_ARGS__ }, .sgls = sizeof((struct gh_rm_sgl[]){ __VA_ARGS__ }) / 16
+#define ATTR(...) \
+	.attr = { __VA_ARGS__ }, .attrs = sizeof((struct gh_rm_mem_attr[]){ __VA_ARGS__ }) / 4
 #define RWX 7
-#define PAGE(n) { ram + (n) * 4096, 4096 }
+#define PAGE(n)                      \
+	{                            \
+		ram + (n)*4096, 4096 \
+	}
 
 static void lists(void)
 {
@@ -63,14 +67,16 @@ static void lists(void)
 
 static void access_lists(u16 vmid)
 {
-	refused("LEND: no ACL entry", GH_RM_MEM_LEND, LEND(SGL(PAGE(0))), GH_RM_ERROR_ARGUMENT_INVALID);
+	refused("LEND: no ACL entry", GH_RM_MEM_LEND, LEND(SGL(PAGE(0))),
+		GH_RM_ERROR_ARGUMENT_INVALID);
 	refused("LEND: no SGL entry", GH_RM_MEM_LEND, LEND(ACL({ vmid, RWX })),
 		GH_RM_ERROR_ARGUMENT_INVALID);
 	refused("DONATE: two ACL entries", GH_RM_MEM_DONATE,
 		LEND(ACL({ vmid, RWX }, { GH_VMID_RM, RWX }), SGL(PAGE(0))),
 		GH_RM_ERROR_ARGUMENT_INVALID);
 	refused("LEND: a VMID twice", GH_RM_MEM_LEND,
-		LEND(ACL({ vmid, RWX }, { vmid, RWX }), SGL(PAGE(0))), GH_RM_ERROR_ARGUMENT_INVALID);
+		LEND(ACL({ vmid, RWX }, { vmid, RWX }), SGL(PAGE(0))),
+		GH_RM_ERROR_ARGUMENT_INVALID);
 	refused("LEND: a dynamic VMID that is not allocated", GH_RM_MEM_LEND,
 		LEND(ACL({ 0x99, RWX }), SGL(PAGE(0))), GH_RM_ERROR_ARGUMENT_INVALID);
 	refused("LEND: VMID 0, the hypervisor", GH_RM_MEM_LEND, LEND(ACL({ 0, RWX }), SGL(PAGE(0))),
@@ -188,7 +194,8 @@ static void taken_twice(u16 vmid)
 	u32 handle, shared;
 
 	if (!expect_rm("LEND a page", GH_RM_OK,
-		       parcel_send(GH_RM_MEM_LEND, LEND(ACL({ vmid, RWX }), SGL(PAGE(0))), &handle)))
+		       parcel_send(GH_RM_MEM_LEND, LEND(ACL({ vmid, RWX }), SGL(PAGE(0))),
+				   &handle)))
 		return;
 	refused("LEND a page that is lent", GH_RM_MEM_LEND, LEND(ACL({ vmid, RWX }), SGL(PAGE(0))),
 		GH_RM_ERROR_MEM_INVALID);
@@ -248,11 +255,13 @@ static void appended(u16 vmid)
 	expect_rm("APPEND", GH_RM_OK, append(handle, 0, ram + 4096, 1));
 	expect_rm("APPEND the last", GH_RM_OK,
 		  append(handle, GH_RM_MEM_APPEND_DONE, ram + 2 * 4096, 1));
-	expect_rm("APPEND after the last", GH_RM_ERROR_DENIED, append(handle, 0, ram + 3 * 4096, 1));
+	expect_rm("APPEND after the last", GH_RM_ERROR_DENIED,
+		  append(handle, 0, ram + 3 * 4096, 1));
 	expect_rm("RECLAIM", GH_RM_OK, parcel_reclaim(handle, 0));
 
 	parcel_send(GH_RM_MEM_LEND,
-		    LEND(.flags = GH_RM_MEM_SHARE_APPEND, ACL({ vmid, RWX }), SGL(PAGE(0))), &handle);
+		    LEND(.flags = GH_RM_MEM_SHARE_APPEND, ACL({ vmid, RWX }), SGL(PAGE(0))),
+		    &handle);
 	expect_rm("RECLAIM before the last APPEND", GH_RM_OK, parcel_reclaim(handle, 0));
 }
 
@@ -315,7 +324,8 @@ static void as_recipient(u16 vmid)
 	u8 release[8] = { 0 };
 	u32 handle;
 
-	expect_rm("ACCEPT a handle of nothing", GH_RM_ERROR_HANDLE_INVALID, accept(0x12345678, 1, 0));
+	expect_rm("ACCEPT a handle of nothing", GH_RM_ERROR_HANDLE_INVALID,
+		  accept(0x12345678, 1, 0));
 	memset(release, 0x78, 4);
 	expect_rm("RELEASE a handle of nothing", GH_RM_ERROR_HANDLE_INVALID,
 		  rm_call(GH_RM_MEM_RELEASE, release, 8, NULL));
@@ -341,7 +351,8 @@ static void as_recipient(u16 vmid)
 	memset(release + 1, 0, 3);
 	expect_rm("RELEASE one's own", GH_RM_ERROR_DENIED,
 		  rm_call(GH_RM_MEM_RELEASE, release, 8, NULL));
-	expect_rm("NOTIFY with two flags", GH_RM_ERROR_ARGUMENT_INVALID, notify(handle, 3, 0, vmid));
+	expect_rm("NOTIFY with two flags", GH_RM_ERROR_ARGUMENT_INVALID,
+		  notify(handle, 3, 0, vmid));
 	expect_rm("NOTIFY with no flag", GH_RM_ERROR_ARGUMENT_INVALID, notify(handle, 0, 0, vmid));
 	expect_rm("NOTIFY nobody", GH_RM_ERROR_ARGUMENT_INVALID, notify(handle, 1, 0, 0));
 	expect_rm("NOTIFY one who is not in the ACL", GH_RM_ERROR_ARGUMENT_INVALID,

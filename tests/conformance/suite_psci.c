@@ -5,22 +5,22 @@
 #include "gic.h"
 #include "suite.h"
 
-#define VERSION 0x84000000u
-#define CPU_SUSPEND 0x84000001u
-#define CPU_OFF 0x84000002u
-#define CPU_ON 0xc4000003u
-#define AFFINITY_INFO 0xc4000004u
-#define SYSTEM_OFF 0x84000008u
-#define SYSTEM_RESET 0x84000009u
-#define FEATURES 0x8400000au
+#define VERSION		0x84000000u
+#define CPU_SUSPEND	0x84000001u
+#define CPU_OFF		0x84000002u
+#define CPU_ON		0xc4000003u
+#define AFFINITY_INFO	0xc4000004u
+#define SYSTEM_OFF	0x84000008u
+#define SYSTEM_RESET	0x84000009u
+#define FEATURES	0x8400000au
 #define DEFAULT_SUSPEND 0x8400000cu
-#define SYSTEM_RESET2 0x84000012u
-#define SMC64 0x40000000u
+#define SYSTEM_RESET2	0x84000012u
+#define SMC64		0x40000000u
 
-#define NOT_SUPPORTED (-1)
+#define NOT_SUPPORTED	   (-1)
 #define INVALID_PARAMETERS (-2)
-#define ALREADY_ON (-4)
-#define ON_PENDING (-5)
+#define ALREADY_ON	   (-4)
+#define ON_PENDING	   (-5)
 
 static s64 psci(struct vm *vm, unsigned int cpu, u32 function, u64 a, u64 b, u64 c)
 {
@@ -116,6 +116,7 @@ static void between_cpus(struct vm *vm)
 	expect("IAR", 3, gic_acknowledge(vm, 1));
 	gic_end(vm, 1, 3);
 	/* An SPI that is routed to the second, made pending by the first. */
+	gic_set_edge(vm, 0, 55, true);
 	gic_enable(vm, 0, 55);
 	vcpu_do(vm, 0, INSN(str_x), 1, GICD_IROUTER + 55 * 8, 0);
 	gic_set_bit(vm, 0, GIC_ISPENDR, 55);
@@ -231,15 +232,32 @@ out:
 static void endings(void)
 {
 	static const struct ending list[] = {
-		{ "SYSTEM_OFF", { SYSTEM_OFF }, GH_RM_EXIT_PSCI_SYSTEM_OFF, GH_VCPU_POWERED_OFF,
+		{ "SYSTEM_OFF",
+		  { SYSTEM_OFF },
+		  GH_RM_EXIT_PSCI_SYSTEM_OFF,
+		  GH_VCPU_POWERED_OFF,
 		  .words = 1 },
-		{ "SYSTEM_RESET", { SYSTEM_RESET }, GH_RM_EXIT_PSCI_SYSTEM_RESET,
-		  GH_VCPU_PSCI_SYSTEM_RESET, GH_VCPU_RESET_IS_RESET, .words = 1 },
-		{ "SYSTEM_RESET2", { SYSTEM_RESET2, 0, 0x99 }, GH_RM_EXIT_PSCI_SYSTEM_RESET2,
-		  GH_VCPU_PSCI_SYSTEM_RESET, 0, 0x99, 4, { 0, 0, 0x99, 0 } },
-		{ "SYSTEM_RESET2, 64 bits", { SYSTEM_RESET2 | SMC64, 0x80000001, 0x1122334455667788 },
-		  GH_RM_EXIT_PSCI_SYSTEM_RESET2, GH_VCPU_PSCI_SYSTEM_RESET,
-		  GH_VCPU_RESET2_SMC64 | 0x80000001, 0x1122334455667788, 4,
+		{ "SYSTEM_RESET",
+		  { SYSTEM_RESET },
+		  GH_RM_EXIT_PSCI_SYSTEM_RESET,
+		  GH_VCPU_PSCI_SYSTEM_RESET,
+		  GH_VCPU_RESET_IS_RESET,
+		  .words = 1 },
+		{ "SYSTEM_RESET2",
+		  { SYSTEM_RESET2, 0, 0x99 },
+		  GH_RM_EXIT_PSCI_SYSTEM_RESET2,
+		  GH_VCPU_PSCI_SYSTEM_RESET,
+		  0,
+		  0x99,
+		  4,
+		  { 0, 0, 0x99, 0 } },
+		{ "SYSTEM_RESET2, 64 bits",
+		  { SYSTEM_RESET2 | SMC64, 0x80000001, 0x1122334455667788 },
+		  GH_RM_EXIT_PSCI_SYSTEM_RESET2,
+		  GH_VCPU_PSCI_SYSTEM_RESET,
+		  GH_VCPU_RESET2_SMC64 | 0x80000001,
+		  0x1122334455667788,
+		  4,
 		  { GH_RM_EXIT_REASON_SMC64, 0x80000001, 0x55667788, 0x11223344 } },
 	};
 	unsigned int i;

@@ -35,7 +35,8 @@ static void before_start(void)
 
 	if (vm_up(&vm, &vm_plain, GH_RM_VM_STATE_READY)) {
 		cap = vm.cpu[0].cap;
-		expect_hyp("run before VM_START", GH_ERROR_OK, vcpu_run(vm.cpu[0].cap, none, 0, &e));
+		expect_hyp("run before VM_START", GH_ERROR_OK,
+			   vcpu_run(vm.cpu[0].cap, none, 0, &e));
 		expect_run("run before VM_START: the state", GH_VCPU_POWERED_OFF, e.state);
 		expect("run before VM_START: not for ever", 0, e.data[0]);
 	}
@@ -142,8 +143,7 @@ static void not_forwarded(struct vm *vm)
 		}
 		if (!expect_run(say("%s: no exit", list[i].name), RUN_DONE, state))
 			continue;
-		expect(say("%s: a data abort", list[i].name), EC_DABT,
-		       EVENT_EC(vm->cpu[0].event));
+		expect(say("%s: a data abort", list[i].name), EC_DABT, EVENT_EC(vm->cpu[0].event));
 		expect_either(say("%s: external, or of its size", list[i].name), FSC_EXTERNAL,
 			      list[i].address >> 36 ? 0 : FSC_EXTERNAL,
 			      EVENT_FSC(vm->cpu[0].event));

@@ -7,15 +7,15 @@
 
 #include "tree.h"
 
-#define MAGIC 0xd00dfeedu
+#define MAGIC	   0xd00dfeedu
 #define BEGIN_NODE 1u
-#define END_NODE 2u
-#define PROP 3u
-#define NOP 4u
-#define END 9u
-#define HEADER 40u
-#define RESERVE 16u /* one empty entry */
-#define STRINGS 2048u
+#define END_NODE   2u
+#define PROP	   3u
+#define NOP	   4u
+#define END	   9u
+#define HEADER	   40u
+#define RESERVE	   16u /* one empty entry */
+#define STRINGS	   2048u
 
 struct writer {
 	u8 *at;
@@ -93,10 +93,10 @@ static void prop_flag(struct writer *w, const char *name)
 	prop(w, name, "", 0);
 }
 
-#define CELLS(w, name, ...)                                                                       \
-	do {                                                                                      \
-		const u32 values[] = { __VA_ARGS__ };                                             \
-		prop_cells(w, name, values, ARRAY_SIZE(values));                                  \
+#define CELLS(w, name, ...)                                      \
+	do {                                                     \
+		const u32 values[] = { __VA_ARGS__ };            \
+		prop_cells(w, name, values, ARRAY_SIZE(values)); \
 	} while (0)
 
 static void prop_cells(struct writer *w, const char *name, const u32 *values, size_t count)

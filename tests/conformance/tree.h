@@ -7,25 +7,25 @@
 
 #define GICD_BASE 0x3fff0000ul
 #define GICR_SIZE 0x20000ul
-#define BELL_SPI 4u /* also its label */
+#define BELL_SPI  4u /* also its label */
 
 struct tree_spec {
 	unsigned int cpus;
-	u32 gicr_size;	       /* 0: as large as the vCPUs need */
-	u64 base, size_max;    /* 0: 0x80000000; 0: 256 MiB */
-	u64 reserved;	       /* 0: none; a reserved-memory child with this address */
-	unsigned int bells;    /* doorbells with labels from BELL_SPI up; the guest receives */
-	const char *name;      /* image-name; NULL: "conformance" */
+	u32 gicr_size;	    /* 0: as large as the vCPUs need */
+	u64 base, size_max; /* 0: 0x80000000; 0: 256 MiB */
+	u64 reserved;	    /* 0: none; a reserved-memory child with this address */
+	unsigned int bells; /* doorbells with labels from BELL_SPI up; the guest receives */
+	const char *name;   /* image-name; NULL: "conformance" */
 	const char *uri, *guid;
-	u32 shm_label;	       /* not 0: a shm vdevice of that label at shm_base */
+	u32 shm_label; /* not 0: a shm vdevice of that label at shm_base */
 	u64 shm_base;
-	bool level;	       /* the doorbells' interrupts */
-	bool no_clear;	       /* without source-can-clear */
-	bool no_spi;	       /* doorbells without an interrupts property */
+	bool level;    /* the doorbells' interrupts */
+	bool no_clear; /* without source-can-clear */
+	bool no_spi;   /* doorbells without an interrupts property */
 	bool no_chosen, hypervisor, no_name, no_config, no_psci, static_vcpus;
-	bool link;	       /* a vdevice rm-rpc */
-	bool bell_source;      /* a doorbell whose source is the guest, label 77 */
-	bool msgq;	       /* a pair of message queues, label 88 */
+	bool link;	  /* a vdevice rm-rpc */
+	bool bell_source; /* a doorbell whose source is the guest, label 77 */
+	bool msgq;	  /* a pair of message queues, label 88 */
 	bool bad_magic;
 };
 

@@ -141,9 +141,9 @@ u64 guest_call(struct vm *vm, unsigned int cpu, u32 insn, const u64 x[8])
 
 u64 guest_read32(struct vm *vm, unsigned int cpu, u64 address)
 {
-	return vcpu_do(vm, cpu, INSN(ldr_w), 0, address, 0) == RUN_DONE && !vm->cpu[cpu].event ?
-		       vm->cpu[cpu].out[0] :
-		       ~0ull;
+	return vcpu_do(vm, cpu, INSN(ldr_w), 0, address, 0) == RUN_DONE && !vm->cpu[cpu].event
+		       ? vm->cpu[cpu].out[0]
+		       : ~0ull;
 }
 
 void guest_write32(struct vm *vm, unsigned int cpu, u64 address, u32 value)

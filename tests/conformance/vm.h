@@ -7,14 +7,14 @@
 #include "servant.h"
 #include "tree.h"
 
-#define VM_ORDER 9
-#define VM_SIZE (4096ul << VM_ORDER)
-#define VM_BASE 0x80000000ul
-#define VM_TREE 0x100000ul	/* offset of the tree */
+#define VM_ORDER     9
+#define VM_SIZE	     (4096ul << VM_ORDER)
+#define VM_BASE	     0x80000000ul
+#define VM_TREE	     0x100000ul /* offset of the tree */
 #define VM_TREE_SIZE 0x10000ul
-#define VM_SCRATCH 0x180000ul	/* offset of what the tests may write */
+#define VM_SCRATCH   0x180000ul /* offset of what the tests may write */
 #define VM_RESOURCES 80
-#define VM_CPUS 2
+#define VM_CPUS	     2
 
 struct vm_spec {
 	struct tree_spec tree;
@@ -105,8 +105,7 @@ struct run_exit vcpu_next_awake(struct vm *vm, unsigned int cpu);
 
 /* The guest's call: function and arguments in x0.., over `insn`. Results in cpu[].out. */
 u64 guest_call(struct vm *vm, unsigned int cpu, u32 insn, const u64 x[8]);
-#define GUEST_CALL(vm, cpu, insn, ...)                                                            \
-	guest_call(vm, cpu, insn, (const u64[8]){ __VA_ARGS__ })
+#define GUEST_CALL(vm, cpu, insn, ...) guest_call(vm, cpu, insn, (const u64[8]){ __VA_ARGS__ })
 u64 guest_read32(struct vm *vm, unsigned int cpu, u64 address);
 void guest_write32(struct vm *vm, unsigned int cpu, u64 address, u32 value);
 
