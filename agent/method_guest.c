@@ -61,11 +61,13 @@ static int add_vcpu(Croft__V1__VmStats *stats, unsigned int index,
 	v->wait_seconds = (double)from->wait_ns / 1e9;
 	if (add_exit(v, "mmio_read", from->mmio_reads) < 0 ||
 	    add_exit(v, "mmio_write", from->mmio_writes) < 0 ||
-	    add_exit(v, "wakeup", from->wakeups) < 0 ||
 	    add_exit(v, "interrupted", from->interrupted) < 0 ||
 	    add_exit(v, "error", from->errors) < 0)
 		return -ENOMEM;
-	return from->handled_measured ? add_exit(v, "handled", from->handled) : 0;
+	if (from->handled_measured &&
+	    (add_exit(v, "wakeup", from->wakeups) < 0 || add_exit(v, "handled", from->handled) < 0))
+		return -ENOMEM;
+	return 0;
 }
 
 static int add_disk(Croft__V1__VmStats *stats, const char *name, const struct vmm_disk_stats *from)
@@ -88,15 +90,18 @@ static int add_disk(Croft__V1__VmStats *stats, const char *name, const struct vm
 
 static int add_measured(Croft__V1__VmStats *stats, const struct vmm_stats *from)
 {
-	static const char *const always[] = {
+	/* The last two are the driver's, and not every driver counts them. */
+	static const char *const names[] = {
 		"vcpus.run_seconds",	   "vcpus.wait_seconds",    "vcpus.exits",
 		"memory_configured_bytes", "memory_resident_bytes", "disks",
-		"console_bytes",
+		"console_bytes",	   "vcpus.exits.wakeup",    "vcpus.exits.handled",
 	};
-	bool handled = from->vcpu_count > 0 && from->vcpus[0].handled_measured;
+	size_t count = ARRAY_SIZE(names);
 
-	for (size_t i = 0; i < ARRAY_SIZE(always) + handled; i++) {
-		char *name = strdup(i < ARRAY_SIZE(always) ? always[i] : "vcpus.exits.handled");
+	if (from->vcpu_count == 0 || !from->vcpus[0].handled_measured)
+		count -= 2;
+	for (size_t i = 0; i < count; i++) {
+		char *name = strdup(names[i]);
 
 		if (!name || message_append(&stats->measured, &stats->n_measured, name) < 0) {
 			free(name);
