@@ -210,6 +210,13 @@ struct gh_rm_header {
 #define GH_RM_VM_IRQ_RELEASE	   0x56000052u
 #define GH_RM_VM_IRQ_RECLAIM	   0x56000053u
 #define GH_RM_VM_IRQ_NOTIFY	   0x56000054u
+#define GH_RM_VM_CONSOLE_OPEN	   0x56000081u
+#define GH_RM_VM_CONSOLE_CLOSE	   0x56000082u
+#define GH_RM_VM_CONSOLE_WRITE	   0x56000083u
+#define GH_RM_VM_CONSOLE_FLUSH	   0x56000084u
+#define GH_RM_IPA_RESERVE	   0x560000b0u
+#define GH_RM_FW_MILESTONE	   0x51000020u
+#define GH_RM_FW_SET_VM_FIRMWARE   0x51000021u
 #define GH_RM_VM_SET_STATUS	   0x56000080u
 #define GH_RM_VM_EXIT		   0x56000085u
 #define GH_RM_VM_SET_CRASH_MSG	   0x56000086u
@@ -322,6 +329,14 @@ struct gh_rm_vm_set_context {
 #define GH_RM_CONTEXT_X	 0
 #define GH_RM_CONTEXT_PC 1
 #define GH_RM_CONTEXT_SP 2
+
+struct gh_rm_vm_set_firmware_mem {
+	__le16 vmid;
+	__le16 reserved;
+	__le32 mem_handle;
+	__le64 offset;
+	__le64 size;
+} __attribute__((packed));
 
 struct gh_rm_vm_set_time_base {
 	__le16 vmid;
@@ -484,6 +499,7 @@ _Static_assert(sizeof(struct gh_rm_sgl) == 16, "SGL entry");
 _Static_assert(sizeof(struct gh_rm_mem_append) == 8, "MEM_APPEND");
 _Static_assert(sizeof(struct gh_rm_mem_handle) == 8, "MEM_RECLAIM");
 _Static_assert(sizeof(struct gh_rm_vm_set_time_base) == 20, "VM_SET_TIME_BASE");
+_Static_assert(sizeof(struct gh_rm_vm_set_firmware_mem) == 24, "VM_SET_FIRMWARE_MEM");
 _Static_assert(sizeof(struct gh_rm_mem_accept) == 12, "MEM_ACCEPT");
 _Static_assert(sizeof(struct gh_rm_mem_notify) == 12, "MEM_NOTIFY");
 _Static_assert(sizeof(struct gh_rm_mem_event) == 12, "MEM_ACCEPTED");

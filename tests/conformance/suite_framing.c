@@ -62,7 +62,7 @@ static u32 answer(u16 seq)
 	return r ? r->error : RM_SILENT;
 }
 
-/* A look-up by name of 300 bytes is too long a name, but well formed: two packets. */
+/* A crash message of 300 bytes, in two packets; a part of it would have a wrong length. */
 #define LONG_TEXT 300
 
 static u8 *long_text(void)
@@ -80,33 +80,33 @@ static void pieces(void)
 	u8 *text = long_text();
 	u16 seq, other;
 
-	expect_rm("a request of two packets", GH_RM_ERROR_ARGUMENT_INVALID,
-		  rm_call(GH_RM_VM_LOOKUP_NAME, text, 4 + LONG_TEXT, NULL));
+	expect_rm("a request of two packets", GH_RM_OK,
+		  rm_call(GH_RM_VM_SET_CRASH_MSG, text, 4 + LONG_TEXT, NULL));
 
 	seq = next_seq();
-	packet(GH_RM_API, REQUEST | FRAGMENTS(1), seq, GH_RM_VM_LOOKUP_NAME, text, 232);
-	packet(GH_RM_API, FRAGMENTS(1), seq + 1, GH_RM_VM_LOOKUP_NAME, text, 72);
-	packet(GH_RM_API, FRAGMENTS(1), seq, GH_RM_VM_LOOKUP_URI, text, 72);
-	packet(GH_RM_API, FRAGMENTS(2), seq, GH_RM_VM_LOOKUP_NAME, text, 72);
+	packet(GH_RM_API, REQUEST | FRAGMENTS(1), seq, GH_RM_VM_SET_CRASH_MSG, text, 232);
+	packet(GH_RM_API, FRAGMENTS(1), seq + 1, GH_RM_VM_SET_CRASH_MSG, text, 72);
+	packet(GH_RM_API, FRAGMENTS(1), seq, GH_RM_VM_LOOKUP_NAME, text, 72);
+	packet(GH_RM_API, FRAGMENTS(2), seq, GH_RM_VM_SET_CRASH_MSG, text, 72);
 	pump();
-	packet(GH_RM_API, FRAGMENTS(1), seq, GH_RM_VM_LOOKUP_NAME, text + 232, 72);
+	packet(GH_RM_API, FRAGMENTS(1), seq, GH_RM_VM_SET_CRASH_MSG, text + 232, 72);
 	expect_rm("continuations of another number, id and count are dropped, then the right one",
-		  GH_RM_ERROR_ARGUMENT_INVALID, answer(seq));
+		  GH_RM_OK, answer(seq));
 	next_seq();
 
 	seq = next_seq();
-	packet(GH_RM_API, REQUEST | FRAGMENTS(1), seq, GH_RM_VM_LOOKUP_NAME, text, 232);
+	packet(GH_RM_API, REQUEST | FRAGMENTS(1), seq, GH_RM_VM_SET_CRASH_MSG, text, 232);
 	other = request(GH_RM_VM_GET_VMID, NULL, 0);
 	expect_rm("a request in the middle of another is answered", GH_RM_OK, answer(other));
-	packet(GH_RM_API, FRAGMENTS(1), seq, GH_RM_VM_LOOKUP_NAME, text + 232, 72);
+	packet(GH_RM_API, FRAGMENTS(1), seq, GH_RM_VM_SET_CRASH_MSG, text + 232, 72);
 	only_good_answered("and the interrupted one is lost", seq);
 
 	seq = next_seq();
-	packet(GH_RM_API, REQUEST | FRAGMENTS(2), seq, GH_RM_VM_LOOKUP_NAME, text, 104);
-	packet(GH_RM_API, FRAGMENTS(2), seq, GH_RM_VM_LOOKUP_NAME, text + 104, 100);
-	packet(GH_RM_API, FRAGMENTS(2), seq, GH_RM_VM_LOOKUP_NAME, text + 204, 100);
-	expect_rm("packets that are not full, but the last ones of their message",
-		  GH_RM_ERROR_ARGUMENT_INVALID, answer(seq));
+	packet(GH_RM_API, REQUEST | FRAGMENTS(2), seq, GH_RM_VM_SET_CRASH_MSG, text, 104);
+	packet(GH_RM_API, FRAGMENTS(2), seq, GH_RM_VM_SET_CRASH_MSG, text + 104, 100);
+	packet(GH_RM_API, FRAGMENTS(2), seq, GH_RM_VM_SET_CRASH_MSG, text + 204, 100);
+	expect_rm("packets that are not full, but the last ones of their message", GH_RM_OK,
+		  answer(seq));
 	kfree(text);
 }
 

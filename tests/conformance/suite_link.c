@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Section 2.2: what the guest's tree becomes at START, read by the owner where memory may be shared. */
+#include <linux/delay.h>
 #include <linux/mm.h>
 
 #include "parcel.h"
@@ -185,6 +186,128 @@ out:
 	vm_down(&vm);
 }
 
+/* --- A doorbell that the guest rings, and queues in both directions --- */
+
+static s64 guest_hypercall(struct vm *vm, unsigned int n, u64 a, u64 b, u64 c)
+{
+	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(n), a, b, c);
+	return vm->cpu[0].out[0];
+}
+
+static bool came(atomic_t *count)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000 && !atomic_read(count); i++)
+		usleep_range(500, 1000);
+	return atomic_xchg(count, 0);
+}
+
+static void from_the_guest(struct vm *vm)
+{
+	const struct gh_rm_hyp_resource *r = vm_resource(vm, GH_RM_RES_DOORBELL_RX, SOURCE_LABEL);
+	u64 cap = u64_of(tree_of(vm), "hypervisor/source", "reg", 0);
+	static atomic_t irqs;
+	struct regs regs;
+	int irq;
+
+	expect("doorbell-source: compatible", 1,
+	       tree_lists(tree_of(vm), "hypervisor/source", "compatible",
+			  "qcom,gunyah-doorbell-source"));
+	if (!need("a record of the guest's doorbell", r))
+		return;
+	irq = intid_request(le32_to_cpu(r->virq), &irqs);
+	atomic_set(&irqs, 0);
+	expect_hyp("the guest rings", GH_ERROR_OK,
+		   guest_hypercall(vm, GH_CALL_DOORBELL_SEND, cap, 5, 0));
+	expect("the guest rings: the flags before", 0, vm->cpu[0].out[1]);
+	expect("the owner's interrupt", 1, came(&irqs));
+	expect_hyp("the owner receives", GH_ERROR_OK,
+		   HYPERCALL(&regs, GH_CALL_DOORBELL_RECEIVE, cap_of(r), ~0ull));
+	expect("the owner receives: the flags", 5, regs.x[1]);
+	expect_hyp("the owner may not ring it", GH_ERROR_CSPACE_INSUF_RIGHTS,
+		   HYPERCALL(&regs, GH_CALL_DOORBELL_SEND, cap_of(r), 1));
+	if (irq)
+		intid_free(irq, &irqs);
+}
+
+static void to_the_guest(struct vm *vm, u64 tx_cap, u64 rx_cap)
+{
+	u8 *scratch = vm->memory + VM_SCRATCH;
+	unsigned int i;
+	u64 not_full = 2;
+
+	memcpy(scratch, "from the owner", 15);
+	for (i = 0; i < PAIR_DEPTH; i++)
+		expect_hyp(say("the owner sends message %u", i), GH_ERROR_OK,
+			   hyp_msgq_send(tx_cap, 15, scratch, GH_MSGQ_PUSH, &not_full));
+	expect("the last one says that the queue is full", 0, not_full);
+	expect_hyp("the owner sends into the full queue", GH_ERROR_MSGQ_FULL,
+		   hyp_msgq_send(tx_cap, 15, scratch, GH_MSGQ_PUSH, NULL));
+	memset(scratch, 0, PAIR_SIZE);
+	for (i = 0; i < PAIR_DEPTH; i++) {
+		expect_hyp(say("the guest receives message %u", i), GH_ERROR_OK,
+			   guest_hypercall(vm, GH_CALL_MSGQ_RECV, rx_cap, VM_BASE + VM_SCRATCH,
+					   PAIR_SIZE));
+		expect(say("message %u: its size", i), 15, vm->cpu[0].out[1]);
+		expect(say("message %u: whether there is more", i), i < PAIR_DEPTH - 1,
+		       vm->cpu[0].out[2]);
+	}
+	expect("the guest received the text", 1, !memcmp(scratch, "from the owner", 15));
+	expect_hyp("the guest receives from the empty queue", GH_ERROR_MSGQ_EMPTY,
+		   guest_hypercall(vm, GH_CALL_MSGQ_RECV, rx_cap, VM_BASE + VM_SCRATCH, PAIR_SIZE));
+}
+
+static void queues(struct vm *vm)
+{
+	const struct gh_rm_hyp_resource *tx = vm_resource(vm, GH_RM_RES_MSGQ_TX, PAIR_LABEL);
+	const struct gh_rm_hyp_resource *rx = vm_resource(vm, GH_RM_RES_MSGQ_RX, PAIR_LABEL);
+	static const char node[] = "hypervisor/pair";
+	u8 *scratch = vm->memory + VM_SCRATCH;
+	static atomic_t irqs;
+	u64 more = 2;
+	size_t size = 0;
+	int irq;
+
+	expect("message-queue-pair: message size", PAIR_SIZE,
+	       tree_u32(tree_of(vm), node, "qcom,tx-message-size", 0));
+	expect("message-queue-pair: depth", PAIR_DEPTH,
+	       tree_u32(tree_of(vm), node, "qcom,rx-queue-depth", 0));
+	if (!need("records of both queues", tx && rx))
+		return;
+	irq = intid_request(le32_to_cpu(rx->virq), &irqs);
+	atomic_set(&irqs, 0);
+	to_the_guest(vm, cap_of(tx), u64_of(tree_of(vm), node, "reg", 1));
+	memcpy(scratch, "from the guest", 15);
+	expect_hyp("the guest sends", GH_ERROR_OK,
+		   guest_hypercall(vm, GH_CALL_MSGQ_SEND, u64_of(tree_of(vm), node, "reg", 0), 15,
+				   VM_BASE + VM_SCRATCH));
+	expect("the owner's interrupt for a message", 1, came(&irqs));
+	memset(scratch, 0, PAIR_SIZE);
+	expect_hyp("the owner receives the message", GH_ERROR_OK,
+		   hyp_msgq_receive(cap_of(rx), scratch, PAIR_SIZE, &size, &more));
+	expect("the owner receives the text", 1,
+	       size == 15 && !memcmp(scratch, "from the guest", 15));
+	if (irq)
+		intid_free(irq, &irqs);
+}
+
+static void messages(void)
+{
+	struct vm_spec spec = {
+		.tree = { .cpus = 1, .bell_source = true, .msgq = true },
+		.share = true,
+	};
+	struct vm vm;
+
+	if (vm_up(&vm, &spec, GH_RM_VM_STATE_RUNNING) &&
+	    need("the servant starts", vcpu_next(&vm, 0).state == RUN_DONE)) {
+		from_the_guest(&vm);
+		queues(&vm);
+	}
+	vm_down(&vm);
+}
+
 /* --- A shared buffer --- */
 
 static void through_the_buffer(struct vm *vm, u32 *ours)
@@ -299,6 +422,7 @@ void suite_link(void)
 	}
 	patched(&vm);
 	vm_down(&vm);
-	link();
 	buffer();
+	link();
+	messages();
 }

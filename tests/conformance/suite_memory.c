@@ -11,7 +11,7 @@
 
 #define EC_DABT_SAME 0x25u
 
-static const char left[] = "a parcel below 2 MiB may stay mapped";
+static const char left[] = "what does not start at 256 KiB was seen to stay mapped";
 
 static u8 *page;
 

@@ -130,6 +130,7 @@ static void myself(void)
 	number("VM_GET_STATE of VM 0, oneself", GH_RM_VM_GET_STATE, &self, 4,
 	       GH_RM_VM_STATE_RUNNING);
 	number("VM_GET_STATE of VM 3", GH_RM_VM_GET_STATE, &primary, 4, GH_RM_VM_STATE_RUNNING);
+	number("VM_GET_HYP_RESOURCES of VM 3", GH_RM_VM_GET_HYP_RESOURCES, &primary, 4, 0);
 	expect_rm("VM_GET_STATE of nobody", GH_RM_ERROR_NORESOURCE,
 		  rm_vm_call(GH_RM_VM_GET_STATE, NOBODY));
 	if (!expect_rm("VM_GET_ID of VM 0", GH_RM_OK, rm_call(GH_RM_VM_GET_ID, &self, 4, &r)))

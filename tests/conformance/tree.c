@@ -197,7 +197,8 @@ static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 		begin(w, "source");
 		prop_text(w, "vdevice-type", "doorbell-source");
 		prop_text(w, "generate", "/hypervisor/source");
-		CELLS(w, "label", 77);
+		CELLS(w, "label", SOURCE_LABEL);
+		prop_flag(w, "source-can-clear");
 		prop_flag(w, "peer-default");
 		end(w);
 	}
@@ -205,9 +206,9 @@ static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 		begin(w, "pair");
 		prop_text(w, "vdevice-type", "message-queue-pair");
 		prop_text(w, "generate", "/hypervisor/pair");
-		CELLS(w, "message-size", 64);
-		CELLS(w, "queue-depth", 4);
-		CELLS(w, "label", 88);
+		CELLS(w, "message-size", PAIR_SIZE);
+		CELLS(w, "queue-depth", PAIR_DEPTH);
+		CELLS(w, "label", PAIR_LABEL);
 		prop_flag(w, "peer-default");
 		end(w);
 	}
@@ -247,7 +248,7 @@ static void put_config(struct writer *w, const struct tree_spec *spec)
 	prop_text(w, "config", "/interrupt-controller@3fff0000");
 	end(w);
 	begin(w, "vcpus");
-	prop_text(w, "affinity", spec->static_vcpus ? "static" : "proxy");
+	prop_text(w, "affinity", "proxy");
 	end(w);
 	put_vdevices(w, spec);
 	end(w);

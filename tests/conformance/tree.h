@@ -5,9 +5,13 @@
 
 #include <linux/types.h>
 
-#define GICD_BASE 0x3fff0000ul
-#define GICR_SIZE 0x20000ul
-#define BELL_SPI  4u /* also its label */
+#define GICD_BASE    0x3fff0000ul
+#define GICR_SIZE    0x20000ul
+#define BELL_SPI     4u /* also its label */
+#define SOURCE_LABEL 77u
+#define PAIR_LABEL   88u
+#define PAIR_SIZE    64u /* of a message */
+#define PAIR_DEPTH   4u
 
 struct tree_spec {
 	unsigned int cpus;
@@ -22,10 +26,10 @@ struct tree_spec {
 	bool level;    /* the doorbells' interrupts */
 	bool no_clear; /* without source-can-clear */
 	bool no_spi;   /* doorbells without an interrupts property */
-	bool no_chosen, hypervisor, no_name, no_config, no_psci, static_vcpus;
+	bool no_chosen, hypervisor, no_name, no_config, no_psci;
 	bool link;	  /* a vdevice rm-rpc */
-	bool bell_source; /* a doorbell whose source is the guest, label 77 */
-	bool msgq;	  /* a pair of message queues, label 88 */
+	bool bell_source; /* a doorbell whose source is the guest, label SOURCE_LABEL */
+	bool msgq;	  /* a pair of message queues, label PAIR_LABEL */
 	bool bad_magic;
 };
 

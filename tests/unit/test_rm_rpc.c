@@ -76,13 +76,13 @@ static void short_and_foreign_packets_are_dropped(void **state)
 	assert_int_equal(fake.count, 1);
 }
 
-static size_t lookup_fragment(uint8_t *msg, unsigned int type, uint16_t seq, size_t part)
+static size_t crash_fragment(uint8_t *msg, unsigned int type, uint16_t seq, size_t part)
 {
 	struct gh_rm_header h = {
 		.api = 0x21,
 		.type = (uint8_t)(2 << 2 | type),
 		.seq = seq,
-		.id = GH_RM_VM_LOOKUP_NAME,
+		.id = GH_RM_VM_SET_CRASH_MSG,
 	};
 
 	memset(msg, 'x', GH_RM_MSG_SIZE);
@@ -98,13 +98,13 @@ static void three_fragments_are_one_request(void **state)
 	uint8_t msg[GH_RM_MSG_SIZE];
 
 	(void)state;
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
 	assert_int_equal(fake.count, 0);
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
 	rm_client_drain();
 	assert_int_equal(client.error, GH_RM_OK);
-	assert_int_equal(client.size, 4);
+	assert_int_equal(client.size, 0);
 }
 
 static void foreign_continuation_is_skipped(void **state)
@@ -112,15 +112,15 @@ static void foreign_continuation_is_skipped(void **state)
 	uint8_t msg[GH_RM_MSG_SIZE];
 
 	(void)state;
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 6, 232));
-	lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232);
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 6, 232));
+	crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232);
 	msg[1] = 3 << 2; /* another count */
 	rm_receive(msg, 240);
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
 	assert_int_equal(fake.count, 0);
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
 	assert_int_equal(fake.count, 1);
 }
 
@@ -129,11 +129,11 @@ static void new_request_discards_an_open_one(void **state)
 	uint8_t msg[GH_RM_MSG_SIZE];
 
 	(void)state;
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
 	assert_int_equal(rm_ask(GH_RM_VM_GET_VMID, NULL, 0), GH_RM_OK);
 	assert_int_equal(rm_reply_u32(0), GH_VMID_PRIMARY);
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
-	rm_receive(msg, lookup_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
+	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
 	assert_int_equal(fake.count, 0);
 }
 

@@ -225,8 +225,10 @@ static void allocation_limits(void **state)
 static void unknown_vms(void **state)
 {
 	static const uint32_t ids[] = {
-		GH_RM_VM_DEALLOCATE,	    GH_RM_VM_INIT, GH_RM_VM_START, GH_RM_VM_RESET,
-		GH_RM_VM_GET_HYP_RESOURCES,
+		GH_RM_VM_DEALLOCATE,
+		GH_RM_VM_INIT,
+		GH_RM_VM_START,
+		GH_RM_VM_RESET,
 	};
 
 	(void)state;
@@ -236,6 +238,10 @@ static void unknown_vms(void **state)
 				 ids[i] == GH_RM_VM_RESET ? GH_RM_ERROR_VMID_INVALID
 							  : GH_RM_ERROR_DENIED);
 	}
+	assert_int_equal(rm_ask_vmid(GH_RM_VM_GET_HYP_RESOURCES, 0x99),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(rm_ask_vmid(GH_RM_VM_GET_HYP_RESOURCES, GH_VMID_PRIMARY), GH_RM_OK);
+	assert_int_equal(rm_reply_u32(0), 0);
 	assert_int_equal(rm_stop(0x99, 1), GH_RM_ERROR_VMID_INVALID);
 	assert_int_equal(rm_config(0x99, 0, 0, 0), GH_RM_ERROR_VMID_INVALID);
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_GET_STATE, 0x99), GH_RM_ERROR_NORESOURCE);

@@ -83,6 +83,11 @@ static enum gh_error queue_configure_receive(struct call *c)
 				  : GH_ERROR_ARG_INVALID;
 }
 
+static enum gh_error queue_flush(struct call *c)
+{
+	return msgq_flush(c->object);
+}
+
 /* Interrupts of the objects that exist are bound for good, by the resource manager; nobody has the right to do it here. */
 static enum gh_error bind_refused(struct call *c)
 {
@@ -128,10 +133,32 @@ static enum gh_error run_check(struct call *c)
 	return vcpu_run_check(c->object, c->arg[0], c->out);
 }
 
+/*
+ * Calls on objects of which no VM here holds one, and on vCPUs for which none has the right: the
+ * capability is looked at as for any other call, and never found.
+ */
+static enum gh_error never_held(struct call *c)
+{
+	(void)c;
+	return GH_ERROR_DENIED;
+}
+
+#define FOREIGN                                     \
+	{                                           \
+		never_held, OBJECT_FOREIGN, 0, 0, 0 \
+	}
+#define VCPU_CALL(right)                                     \
+	{                                                    \
+		never_held, OBJECT_VCPU, 0, 0, 1u << (right) \
+	}
+
 #define ZERO(n) (1u << (n))
 
 static const struct entry calls[] = {
 	[GH_CALL_IDENTIFY] = { identify, 0, 0, 3, 0 },
+	/* Objects of each kind are made; then activated, reset */
+	[0x02 ... 0x07] = FOREIGN,
+	[0x09 ... 0x0e] = FOREIGN,
 	[GH_CALL_DOORBELL_BIND_VIRQ] = { bind_refused, OBJECT_DOORBELL, ZERO(3), 0,
 					 GH_RIGHT_DOORBELL_BIND },
 	[GH_CALL_DOORBELL_UNBIND_VIRQ] = { bind_refused, OBJECT_DOORBELL, ZERO(1), 0,
@@ -158,9 +185,30 @@ static const struct entry calls[] = {
 					  GH_RIGHT_MSGQ_SEND },
 	[GH_CALL_MSGQ_CONFIGURE_RECV] = { queue_configure_receive, OBJECT_MSGQ, 0, 0,
 					  GH_RIGHT_MSGQ_RECV },
+	[GH_CALL_MSGQ_FLUSH] = { queue_flush, OBJECT_MSGQ, ZERO(1), 0, GH_RIGHT_MSGQ_RECV },
+	/* Queues configured; capability spaces; hardware interrupts, VICs; address spaces, extents */
+	[0x21 ... 0x23] = FOREIGN,
+	[0x25 ... 0x32] = FOREIGN,
+	/* vCPUs: configure (activate), power on and off, kill, affinity, priority, time slice */
+	[0x34] = VCPU_CALL(31),
+	[0x38 ... 0x39] = VCPU_CALL(0),
+	[0x3a] = VCPU_CALL(7),
+	[0x3c] = FOREIGN,
+	[0x3d] = VCPU_CALL(1),
+	[0x3e] = FOREIGN,
+	[0x40 ... 0x45] = FOREIGN,
+	[0x46] = VCPU_CALL(2),
+	[0x47] = VCPU_CALL(3),
+	[0x48 ... 0x56] = FOREIGN,
 	[GH_CALL_PRNG_GET_ENTROPY] = { entropy, 0, ZERO(1), 4, 0 },
+	[0x58 ... 0x5b] = FOREIGN,
+	[0x5c ... 0x5d] = VCPU_CALL(5),
+	[0x5e ... 0x60] = FOREIGN,
+	[0x62 ... 0x63] = FOREIGN,
+	[0x64] = VCPU_CALL(8),
 	[GH_CALL_VCPU_RUN] = { run, OBJECT_VCPU, ZERO(4), 4,
 			       GH_RIGHT_VCPU_AFFINITY | GH_RIGHT_VCPU_YIELD_TO },
+	[0x66 ... 0x67] = FOREIGN,
 	[GH_CALL_VCPU_RUN_CHECK] = { run_check, OBJECT_VCPU, 0, 4,
 				     GH_RIGHT_VCPU_BIND_VIRQ | GH_RIGHT_VCPU_STATE },
 };

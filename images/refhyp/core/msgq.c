@@ -186,6 +186,17 @@ enum gh_error msgq_receive(struct msgq *q, struct vcpu *caller, const uint64_t *
 	return error;
 }
 
+enum gh_error msgq_flush(struct msgq *q)
+{
+	hyp_lock(&q->lock);
+	while (q->count)
+		take(q);
+	hyp_unlock(&q->lock);
+	if (q == &from_rm)
+		rm_room();
+	return GH_ERROR_OK;
+}
+
 enum gh_error msgq_configure(struct msgq *q, bool sender, uint64_t threshold, uint64_t delay)
 {
 	enum gh_error error = GH_ERROR_OK;

@@ -5,7 +5,8 @@
 
 #include "core/vm.h"
 
-enum object_type { OBJECT_VCPU = 1, OBJECT_DOORBELL, OBJECT_MSGQ };
+/* FOREIGN: what no VM is ever given. */
+enum object_type { OBJECT_VCPU = 1, OBJECT_DOORBELL, OBJECT_MSGQ, OBJECT_FOREIGN };
 
 /* --- cap.c --- */
 void cap_init(struct cspace *cspace, struct cap *caps, unsigned int count);
@@ -38,6 +39,7 @@ void msgq_init(void);
 enum gh_error msgq_send(struct msgq *q, struct vcpu *caller, const uint64_t *arg,
 			uint64_t *not_full);
 enum gh_error msgq_receive(struct msgq *q, struct vcpu *caller, const uint64_t *arg, uint64_t *out);
+enum gh_error msgq_flush(struct msgq *q);
 enum gh_error msgq_configure(struct msgq *q, bool sender, uint64_t threshold, uint64_t delay);
 
 /* --- virq.c: INTIDs of the primary that no hardware has --- */

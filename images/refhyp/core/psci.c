@@ -27,6 +27,7 @@
 #define ALREADY_ON	   (-4ll)
 #define ON_PENDING	   (-5ll)
 #define INTERNAL_FAILURE   (-6ll)
+#define EXTENDED_STATE	   2ll /* of CPU_SUSPEND: the format of its power state */
 #define AFFINITY_MASK	   0xff00ffffffull
 #define RESET2_VENDOR	   0x80000000u
 
@@ -132,8 +133,6 @@ static int64_t features(uint32_t function)
 	switch (function) {
 	case SMCCC_VERSION:
 	case PSCI_VERSION:
-	case PSCI_CPU_SUSPEND:
-	case PSCI_CPU_SUSPEND | SMC64:
 	case PSCI_CPU_OFF:
 	case PSCI_CPU_ON:
 	case PSCI_CPU_ON | SMC64:
@@ -148,6 +147,9 @@ static int64_t features(uint32_t function)
 	case PSCI_SYSTEM_RESET2:
 	case PSCI_SYSTEM_RESET2 | SMC64:
 		return SUCCESS;
+	case PSCI_CPU_SUSPEND:
+	case PSCI_CPU_SUSPEND | SMC64:
+		return EXTENDED_STATE;
 	default:
 		return NOT_SUPPORTED;
 	}

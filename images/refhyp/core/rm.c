@@ -30,7 +30,7 @@ struct rule {
 	rm_handler *handler;
 };
 
-static rm_handler denied, irq_invalid, handle_invalid;
+static rm_handler denied, irq_invalid, handle_invalid, argument_invalid, milestone;
 
 #define VMID sizeof(struct gh_rm_vmid)
 
@@ -58,12 +58,14 @@ static const struct rule rules[] = {
 	{ GH_RM_VM_STOP, EXACTLY, sizeof(struct gh_rm_vm_stop), OWN_OR_UNKNOWN, rm_vm_stop },
 	{ GH_RM_VM_RESET, EXACTLY, VMID, OWN_OR_UNKNOWN, rm_vm_reset },
 	{ GH_RM_VM_GET_STATE, EXACTLY, VMID, NO_VM, rm_vm_get_state },
-	{ GH_RM_VM_GET_HYP_RESOURCES, EXACTLY, VMID, OWN_VM, rm_vm_get_hyp_resources },
-	{ GH_RM_VM_GET_CRASH_MSG, EXACTLY, VMID, OWN_VM, rm_vm_get_crash_msg },
+	{ GH_RM_VM_GET_HYP_RESOURCES, EXACTLY, VMID, NO_VM, rm_vm_get_hyp_resources },
+	{ GH_RM_VM_GET_CRASH_MSG, EXACTLY, VMID, OWN_OR_UNKNOWN, rm_vm_get_crash_msg },
 	{ GH_RM_VM_SET_CONTEXT, EXACTLY, sizeof(struct gh_rm_vm_set_context), OWN_VM,
 	  rm_vm_set_context },
-	{ GH_RM_VM_SET_TIME_BASE, EXACTLY, sizeof(struct gh_rm_vm_set_time_base), OWN_VM,
+	{ GH_RM_VM_SET_TIME_BASE, EXACTLY, sizeof(struct gh_rm_vm_set_time_base), NO_VM,
 	  rm_vm_set_time_base },
+	{ GH_RM_VM_SET_FIRMWARE_MEM, EXACTLY, sizeof(struct gh_rm_vm_set_firmware_mem), NO_VM,
+	  rm_vm_set_firmware_mem },
 	/* Who is who */
 	{ GH_RM_VM_GET_ID, EXACTLY, VMID, NO_VM, rm_get_id },
 	{ GH_RM_VM_LOOKUP_URI, AT_LEAST, 4, NO_VM, rm_lookup_uri },
@@ -84,9 +86,19 @@ static const struct rule rules[] = {
 	{ GH_RM_VM_IRQ_NOTIFY, AT_LEAST, 8, NO_VM, handle_invalid },
 	/* Calls of a guest about itself */
 	{ GH_RM_VM_SET_STATUS, EXACTLY, 4, NO_VM, denied },
-	{ GH_RM_VM_EXIT, EXACTLY, 4, NO_VM, denied },
-	{ GH_RM_VM_SET_CRASH_MSG, AT_LEAST, 4, NO_VM, denied },
+	{ GH_RM_VM_EXIT, EXACTLY, 4, NO_VM, rm_vm_exit },
+	{ GH_RM_VM_SET_CRASH_MSG, AT_LEAST, 4, NO_VM, rm_vm_set_crash_msg },
+	/* No VM has a console with us, no address space can be divided, no firmware is known (4.8) */
+	{ GH_RM_VM_CONSOLE_OPEN, EXACTLY, VMID, NO_VM, argument_invalid },
+	{ GH_RM_VM_CONSOLE_CLOSE, EXACTLY, VMID, NO_VM, argument_invalid },
+	{ GH_RM_VM_CONSOLE_WRITE, AT_LEAST, 4, NO_VM, argument_invalid },
+	{ GH_RM_VM_CONSOLE_FLUSH, EXACTLY, VMID, NO_VM, argument_invalid },
+	{ GH_RM_IPA_RESERVE, AT_LEAST, 16, NO_VM, denied },
+	{ GH_RM_FW_MILESTONE, EXACTLY, 0, NO_VM, milestone },
+	{ GH_RM_FW_SET_VM_FIRMWARE, EXACTLY, 24, NO_VM, argument_invalid },
 };
+
+static bool milestone_passed;
 
 static enum gh_rm_error denied(struct rm_call *call)
 {
@@ -104,6 +116,22 @@ static enum gh_rm_error handle_invalid(struct rm_call *call)
 {
 	(void)call;
 	return GH_RM_ERROR_HANDLE_INVALID;
+}
+
+static enum gh_rm_error argument_invalid(struct rm_call *call)
+{
+	(void)call;
+	return GH_RM_ERROR_ARGUMENT_INVALID;
+}
+
+/* The end of the time in which firmware may be set: once. */
+static enum gh_rm_error milestone(struct rm_call *call)
+{
+	(void)call;
+	if (milestone_passed)
+		return GH_RM_ERROR_DENIED;
+	milestone_passed = true;
+	return GH_RM_OK;
 }
 
 bool rm_put(struct rm_call *call, const void *data, size_t size)
@@ -195,6 +223,7 @@ void rm_vm_halted(uint16_t vmid, const struct hyp_halt *halt)
 
 bool rm_init(void *dtb, size_t capacity)
 {
+	milestone_passed = false;
 	rm_rpc_reset();
 	rm_vm_reset_all();
 	memparcel_reset();

@@ -121,7 +121,8 @@ bool rm_patch_primary(void *dtb, size_t capacity);
 rm_handler rm_vm_allocate, rm_vm_deallocate, rm_vm_config_image, rm_vm_auth_image, rm_vm_init,
 	rm_vm_start;
 rm_handler rm_vm_stop, rm_vm_reset, rm_vm_get_state, rm_vm_set_context, rm_vm_set_time_base;
-rm_handler rm_vm_get_hyp_resources, rm_vm_get_crash_msg;
+rm_handler rm_vm_get_hyp_resources, rm_vm_get_crash_msg, rm_vm_set_crash_msg, rm_vm_exit;
+rm_handler rm_vm_set_firmware_mem;
 rm_handler rm_get_id, rm_lookup_uri, rm_lookup_guid, rm_lookup_name, rm_get_owner, rm_get_vmid,
 	rm_get_peers;
 rm_handler rm_host_get_type;

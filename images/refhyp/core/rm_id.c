@@ -6,6 +6,8 @@
 
 #include "core/rm.h"
 
+#define TEXT_MAX 79u /* bytes of a name or URI */
+
 /* A VM's names are known, and it is a peer, while its configuration is in force. */
 static bool visible(const struct rm_vm *vm, uint16_t from)
 {
@@ -103,8 +105,13 @@ static enum gh_rm_error lookup_text(struct rm_call *call, unsigned int type)
 	uint16_t size;
 
 	memcpy(&size, call->data, sizeof(size));
+	if (size > TEXT_MAX)
+		return GH_RM_ERROR_ARGUMENT_INVALID;
 	if (call->size != 4 + (((size_t)size + 3) & ~(size_t)3))
 		return GH_RM_ERROR_INVALID;
+	for (size_t i = 4u + size; i < call->size; i++)
+		if (call->data[i])
+			return GH_RM_ERROR_INVALID;
 	return lookup(call, type, call->data + 4, size);
 }
 

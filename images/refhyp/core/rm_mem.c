@@ -159,10 +159,6 @@ static enum gh_rm_error check_sgl(const struct list *sgl, unsigned int mem_type)
 		if (!e.size || e.ipa % HYP_PAGE || e.size % HYP_PAGE || e.ipa >= SGL_END ||
 		    e.size >= SGL_END)
 			return GH_RM_ERROR_ARGUMENT_INVALID;
-	}
-	for (unsigned int i = 0; i < sgl->count; i++) {
-		struct gh_rm_sgl e = sgl_entry(sgl, i);
-
 		/* The primary has no IO memory to give away. */
 		if (mem_type == GH_RM_MEM_IO || !hyp_is_primary_ram(e.ipa, e.size))
 			return GH_RM_ERROR_MEM_INVALID;
@@ -270,13 +266,13 @@ enum gh_rm_error rm_mem_append(struct rm_call *call)
 	memcpy(&request, call->data, sizeof(request));
 	if (err || c.left)
 		return err ? err : GH_RM_ERROR_INVALID;
+	if (!sgl.count || request.flags & ~GH_RM_MEM_APPEND_DONE)
+		return GH_RM_ERROR_ARGUMENT_INVALID;
 	p = memparcel_find(request.handle);
 	if (!p)
 		return GH_RM_ERROR_HANDLE_INVALID;
 	if (p->owner != call->from || p->state != MEMPARCEL_INIT)
 		return GH_RM_ERROR_DENIED;
-	if (!sgl.count || request.flags & ~GH_RM_MEM_APPEND_DONE)
-		return GH_RM_ERROR_ARGUMENT_INVALID;
 	err = check_sgl(&sgl, GH_RM_MEM_NORMAL);
 	if (!err)
 		err = add_sgl(p, &sgl);

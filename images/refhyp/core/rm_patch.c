@@ -405,6 +405,19 @@ static void add_hypervisor(struct rm_tree *t, const struct rm_vm *vm)
 
 /* --- A guest's tree --- */
 
+static void add_vsoc(struct rm_tree *t)
+{
+	int node;
+
+	if (rm_fdt_child(t->fdt, 0, "vsoc") >= 0)
+		return;
+	node = rm_tree_add(t, 0, "vsoc");
+	rm_tree_u32(t, node, "#address-cells", 2);
+	rm_tree_u32(t, node, "#size-cells", 2);
+	rm_tree_set(t, node, "ranges", "", 0);
+	rm_tree_string(t, node, "compatible", "simple-bus");
+}
+
 static const char *edit(struct rm_vm *vm, struct rm_tree *t)
 {
 	const char *wrong = refused(t->fdt);
@@ -421,6 +434,7 @@ static const char *edit(struct rm_vm *vm, struct rm_tree *t)
 	wrong = patch_memory(vm, t);
 	if (!wrong) {
 		patch_chosen(t);
+		add_vsoc(t);
 		add_hypervisor(t, vm);
 	}
 	return wrong;
@@ -496,6 +510,8 @@ bool rm_patch_primary(void *dtb, size_t capacity)
 	rm_tree_u32(&t, node, "#address-cells", 2);
 	rm_tree_u32(&t, node, "#size-cells", 0);
 	set_compatible(&t, node, compatible, 3);
+	/* All hypervisors of this ABI answer with one UID; tests want to know which one it is. */
+	rm_tree_string(&t, node, "croft,product", "refhyp");
 	vm = rm_tree_add(&t, node, "qcom,gunyah-vm");
 	set_compatible(&t, vm, identity, 2);
 	rm_tree_u32(&t, vm, "qcom,vmid", GH_VMID_PRIMARY);

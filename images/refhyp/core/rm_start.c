@@ -190,7 +190,7 @@ enum gh_rm_error rm_vm_init(struct rm_call *call)
 
 	memcpy(&request, call->data, sizeof(request));
 	if (request.reserved)
-		return GH_RM_ERROR_ARGUMENT_INVALID;
+		return GH_RM_ERROR_INVALID;
 	if (vm->state != GH_RM_VM_STATE_INIT)
 		return GH_RM_ERROR_VM_STATE;
 	wrong = init_tree(vm);

@@ -9,6 +9,10 @@
 
 #define PLATFORM_VMIDS 0xfffffff0u /* those below 32 that may be asked for by number */
 
+/* Codes of VM_EXIT. */
+#define EXIT_CODE_UNKNOWN 2
+#define EXIT_CODE_LAST	  4
+
 static struct rm_vm vms[HYP_VMS_MAX];
 
 void rm_vm_reset_all(void)
@@ -309,18 +313,69 @@ enum gh_rm_error rm_vm_set_context(struct rm_call *call)
 	return GH_RM_OK;
 }
 
+/* What the owner, a peer or the VM itself may ask for; state_mask tells when. The primary runs. */
+static enum gh_rm_error may_set(const struct rm_call *call, uint32_t state_mask)
+{
+	struct gh_rm_vmid target;
+	const struct rm_vm *vm;
+
+	memcpy(&target, call->data, sizeof(target));
+	if (!target.vmid || target.vmid == call->from)
+		return GH_RM_ERROR_VM_STATE;
+	vm = rm_vm_find(target.vmid);
+	if (!vm)
+		return GH_RM_ERROR_NORESOURCE;
+	if (vm->owner != call->from)
+		return GH_RM_ERROR_DENIED;
+	return state_mask >> vm->state & 1 ? GH_RM_OK : GH_RM_ERROR_VM_STATE;
+}
+
 /* The time base is that of a virtual real-time clock, and no VM has one. */
 enum gh_rm_error rm_vm_set_time_base(struct rm_call *call)
 {
-	uint8_t state = call->vm->state;
+	enum gh_rm_error err = may_set(call, FROM(STATE_INIT) | FROM(STATE_READY));
 
 	call->long_error = true;
-	if (state != GH_RM_VM_STATE_INIT && state != GH_RM_VM_STATE_READY) {
-		rm_put_u32(call, GH_ERROR_OK);
-		return GH_RM_ERROR_VM_STATE;
-	}
-	rm_put_u32(call, GH_ERROR_OBJECT_CONFIG);
-	return GH_RM_ERROR_NORESOURCE;
+	rm_put_u32(call, err ? GH_ERROR_ARG_INVALID : GH_ERROR_OBJECT_CONFIG);
+	return err ? err : GH_RM_ERROR_ARGUMENT_INVALID;
+}
+
+/* Firmware is for protected VMs, which CONFIG_IMAGE refuses. */
+enum gh_rm_error rm_vm_set_firmware_mem(struct rm_call *call)
+{
+	struct gh_rm_vm_set_firmware_mem request;
+	enum gh_rm_error err;
+
+	memcpy(&request, call->data, sizeof(request));
+	err = request.reserved ? GH_RM_ERROR_INVALID : may_set(call, FROM(STATE_INIT));
+	call->long_error = true;
+	rm_put_u32(call, GH_ERROR_ARG_INVALID);
+	return err ? err : GH_RM_ERROR_ARGUMENT_INVALID;
+}
+
+/* --- Calls of a VM about itself, which the primary may make as little as end itself --- */
+
+enum gh_rm_error rm_vm_exit(struct rm_call *call)
+{
+	uint8_t code = call->data[2], reserved = call->data[3];
+
+	if (reserved || code == EXIT_CODE_UNKNOWN || code > EXIT_CODE_LAST)
+		return GH_RM_ERROR_INVALID;
+	return GH_RM_ERROR_DENIED;
+}
+
+/* Nobody can read the primary's message: it is well formed, and forgotten. */
+enum gh_rm_error rm_vm_set_crash_msg(struct rm_call *call)
+{
+	uint16_t size;
+
+	memcpy(&size, call->data, sizeof(size));
+	if (call->size != 4 + (((size_t)size + 3) & ~(size_t)3))
+		return GH_RM_ERROR_INVALID;
+	for (size_t i = 4u + size; i < call->size; i++)
+		if (call->data[i])
+			return GH_RM_ERROR_INVALID;
+	return GH_RM_OK;
 }
 
 static bool put_resource(struct rm_call *call, const struct gh_rm_hyp_resource *model, uint64_t cap)
@@ -334,11 +389,26 @@ static bool put_resource(struct rm_call *call, const struct gh_rm_hyp_resource *
 
 enum gh_rm_error rm_vm_get_hyp_resources(struct rm_call *call)
 {
-	const struct rm_vm *vm = call->vm;
-	const struct rm_config *c = &vm->config;
+	struct gh_rm_vmid target;
+	const struct rm_config *c;
+	const struct rm_vm *vm;
 	uint32_t count = 0;
-	bool room = rm_put_u32(call, 0);
+	bool room;
 
+	memcpy(&target, call->data, sizeof(target));
+	if (target.vmid == call->from) {
+		rm_put_u32(call, 0); /* it has no vdevices but its link */
+		return GH_RM_OK;
+	}
+	vm = rm_vm_find(target.vmid);
+	if (!vm)
+		return GH_RM_ERROR_ARGUMENT_INVALID;
+	if (vm->owner != call->from)
+		return GH_RM_ERROR_DENIED;
+	if (vm->state == GH_RM_VM_STATE_LOAD || vm->state == GH_RM_VM_STATE_RESET)
+		return GH_RM_ERROR_NORESOURCE;
+	c = &vm->config;
+	room = rm_put_u32(call, 0);
 	for (unsigned int i = 0; room && i < vm->vcpus; i++, count++)
 		room = put_resource(call,
 				    &(struct gh_rm_hyp_resource){

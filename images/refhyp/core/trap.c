@@ -130,10 +130,8 @@ void trap_hvc(unsigned int imm)
 
 	if (imm >= GH_HVC_BASE && imm <= GH_HVC_LAST)
 		hypercall(v, imm - GH_HVC_BASE, 0);
-	else if (!imm)
-		smccc(v);
 	else
-		arch_inject_undefined(v);
+		trap_smc(imm);
 }
 
 void trap_smc(unsigned int imm)
