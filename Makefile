@@ -36,6 +36,7 @@ board_tests := $(sort $(shell grep -ls '^int main' tests/driver/*.c tests/board/
 rm_helpers := tests/unit/hyp_fake.c tests/unit/rm_client.c
 unit_helpers := $(filter-out $(unit) $(rm_helpers),$(sort $(wildcard tests/unit/*.c)))
 fuzz := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+bench := $(sort $(wildcard tests/bench/*.c))
 # Google's own messages that ours import; protobuf-c ships no code for them.
 known := $(sort $(shell sed -n 's|^import "\(google/protobuf/.*\)";|\1|p' $(protos:%=api/proto/%) /dev/null))
 programs := $(if $(agent_main),croftd) $(if $(ctl),croftctl)
@@ -49,7 +50,7 @@ include_dirs := -I. -Iout/gen
 common := $(warn) -g -D_GNU_SOURCE= $(include_dirs) -MMD -MP
 hard := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-libs := -linih -lmicrohttpd -ljansson -lcurl -lgrpc -lgpr -lprotobuf-c -lcrypto -lsystemd -lsqlite3 -lseccomp \
+libs := -linih -lmicrohttpd -lgnutls -lwslay -ljansson -lcurl -lgrpc -lgpr -lprotobuf-c -lcrypto -lsystemd -lsqlite3 -lseccomp \
 	-lfdt -lz -lpthread -lm
 link := -Wl,--as-needed -Wl,-z,relro,-z,now
 
@@ -83,7 +84,7 @@ endif
 
 # ---- the targets that people type -------------------------------------------------------------
 .PHONY: help all deps demo board guest format install clean check check-lint check-unit check-fuzz \
-	check-cross check-api check-board conformance fuzz lint
+	check-cross check-api check-board conformance fuzz bench bench-api lint
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
@@ -117,7 +118,7 @@ check-fuzz: ## a few seconds of each fuzz target
 check-cross: ## the builds: native, clang, arm64, driver, refhyp
 	@tests/run cross
 
-check-api: ## REST, gRPC and croftctl on the fake backend
+check-api: ## the contract's lints, REST, gRPC and croftctl on the fake backend
 	@tests/run api
 
 check-board: ## the board, end to end
@@ -125,6 +126,12 @@ check-board: ## the board, end to end
 
 fuzz: fuzz-build ## longer fuzzing: FUZZ_SECONDS= a target
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+bench: bench-api ## the benchmarks, each beside its peer in the same run
+
+bench-api: native bench-build ## what REST and gRPC cost beside bare servers on the same libraries
+	@images/deps
+	@tests/bench/api
 
 format: ## lays out the C files by .clang-format
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
@@ -181,6 +188,12 @@ out/gen/google/%.pb-c.c out/gen/google/%.pb-c.h &: /usr/include/google/%.proto |
 
 /usr/include/google/%.proto: | out/stamp/deps ;
 
+# What the agent tells of its API by reflection: all of it but the records of its own store.
+described := $(filter-out croft/state/%,$(protos))
+out/gen/api.pb: $(described:%=api/proto/%) out/stamp/sources | out/stamp/deps
+	@mkdir -p out/gen
+	$(call run,PROTOC,protoc --proto_path=api/proto --include_imports --descriptor_set_out=$@ $(described))
+
 # ---- user space, once a flavour ----------------------------------------------------------------
 # Generated code is not ours, so only its own warnings are off.
 define flavour
@@ -201,6 +214,7 @@ out/$1/agent/version.o: out/stamp/version
 out/$1/agent/version.o: flags.$1 += -DCROFT_VERSION='"$$(VERSION)"'
 # It holds the contract; compilers do not see what assembly includes.
 out/$1/agent/openapi.o: api/openapi/croft.yaml
+out/$1/agent/descriptor.o: out/gen/api.pb
 
 out/$1/libvmm.a: $$(vmm:%.c=out/$1/%.o) out/stamp/sources
 	@mkdir -p $$(@D) && rm -f $$@
@@ -231,7 +245,7 @@ native: $(parts:%=out/native/%)
 san: $(parts:%=out/san/%) out/san/librefhyp.a
 arm64: $(parts:%=out/arm64/%)
 clang: $(patsubst %.c,out/clang/%.o,$(vmm) $(agent) $(agent_main) $(ctl) $(hyp_core) $(hyp_fake) \
-	$(unit) $(unit_helpers) $(rm_helpers) $(board_tests))
+	$(unit) $(unit_helpers) $(rm_helpers) $(board_tests) $(bench))
 
 # ---- tests -------------------------------------------------------------------------------------
 out/san/tests/unit/%: out/san/tests/unit/%.o $(unit_helpers:%.c=out/san/%.o) out/san/libagent.a \
@@ -249,8 +263,13 @@ $(filter out/fuzz/tests/fuzz/fuzz_rm%,$(fuzz:%.c=out/fuzz/%)): $(rm_helpers:%.c=
 out/arm64/tests/%: out/arm64/tests/%.o out/arm64/libvmm.a
 	$(call run,LINK,$(cc.arm64) $(flags.arm64) -pie -o $@ $^ $(link) -lcmocka $(libs))
 
-.PHONY: unit-build fuzz-build
+# Peers and loads of the benchmarks; not sanitized, since they are measured.
+out/native/tests/bench/%: out/native/tests/bench/%.o
+	$(call run,LINK,$(cc.native) $(flags.native) -pie -o $@ $^ $(link) -lmicrohttpd -lgrpc -lgpr)
+
+.PHONY: unit-build fuzz-build bench-build
 unit-build: $(unit:%.c=out/san/%)
+bench-build: $(bench:%.c=out/native/%)
 fuzz-build: $(fuzz:%.c=out/fuzz/%)
 
 # ---- refhyp ------------------------------------------------------------------------------------
@@ -309,4 +328,4 @@ guest-image: $(if $(wildcard images/guest/build),out/guest/manifest.json)
 board-image: $(if $(wildcard images/board/build),out/board/initrd.cpio)
 
 -include $(shell [ ! -d out ] || find out -path out/sysroot -prune -o -path out/linux -prune -o \
-	-path out/driver -prune -o -name '*.d' -print)
+	-path out/driver -prune -o -type f -name '*.d' -print)

@@ -12,9 +12,10 @@
 
 #define BLOB_PATH_MAX 4200 /* state_dir has at most 4,000 bytes */
 
-/* A file that is being written: it has no name that anyone would take for a blob. */
+/* A file that is being written: it has no name that anyone would take for a blob. Nobody else writes it. */
 struct blob_draft {
-	int fd; /* for writing */
+	int fd;	       /* for reading and writing */
+	uint64_t size; /* bytes that an earlier try has left in it; they are not trusted */
 	char dir[BLOB_PATH_MAX], path[BLOB_PATH_MAX];
 };
 #define BLOB_DRAFT_NONE  \
@@ -22,14 +23,19 @@ struct blob_draft {
 		.fd = -1 \
 	}
 
-/* Errors: RESOURCE_EXHAUSTED, INTERNAL. */
-int blob_draft_open(struct blob_draft *draft, const char *dir, struct error *err);
+/* That of a blob: what was left of it is found again. Errors: RESOURCE_EXHAUSTED, INTERNAL. */
+int blob_draft_open(struct blob_draft *draft, const char *dir, const char *sha256,
+		    struct error *err);
+
+/* Makes it empty. */
+int blob_draft_clear(struct blob_draft *draft, struct error *err);
 
 /* Flushes it and gives it its name, which lasts when this returns 0. The draft is then empty. */
 int blob_draft_keep(struct blob_draft *draft, const char *sha256, struct error *err);
 
-/* Removes it, if it is not empty. */
+/* Closes it, if it is open: removed, or left for a later try. */
 void blob_draft_drop(struct blob_draft *draft);
+void blob_draft_leave(struct blob_draft *draft);
 
 /* That a blob of that digest and size is there. */
 bool blob_exists(const char *dir, const char *sha256, uint64_t size);
@@ -45,9 +51,8 @@ struct image_part {
 size_t image_parts(const Croft__V1__ImageStatus *status, struct image_part parts[IMAGE_PARTS_MAX]);
 
 /*
- * Moves every blob for which `used` is false to the trash, and drafts too when `drafts` says that nobody writes any. Quick.
+ * Moves every blob for which `used` is false to the trash, and every draft: nobody may be writing one. Quick.
  */
-void blob_discard(const char *dir, bool drafts, bool (*used)(void *data, const char *sha256),
-		  void *data);
+void blob_discard(const char *dir, bool (*used)(void *data, const char *sha256), void *data);
 
 #endif

@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "agent/auth.h"
+
 #define SCRIPT_MAX 65535u /* bytes */
 
 /* Puts value into the field; the error says what a good value is, the caller adds which setting it was. */
@@ -89,18 +91,15 @@ static int set_script(void *field, const char *path, struct error *err)
 	return 0;
 }
 
-static int set_bool(void *field, const char *value, struct error *err)
+/* A path that may be missing. */
+static int set_file(void *field, const char *value, struct error *err)
 {
-	bool *b = field;
+	return value[0] ? set_path(field, value, err) : set_string(field, value, err);
+}
 
-	if (strcmp(value, "true") == 0 || strcmp(value, "yes") == 0)
-		*b = true;
-	else if (strcmp(value, "false") == 0 || strcmp(value, "no") == 0)
-		*b = false;
-	else
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "\"%s\" is neither true nor false",
-				   value);
-	return 0;
+static int set_roles(void *field, const char *value, struct error *err)
+{
+	return auth_parse_roles(field, value, err);
 }
 
 /* A whole number from min to max, with one of `suffixes` behind it that multiplies by 1024 each. */
@@ -153,6 +152,13 @@ static int set_size(void *field, const char *value, struct error *err)
 				   value);
 	*size = n;
 	return 0;
+}
+
+static int set_log_level(void *field, const char *value, struct error *err)
+{
+	if (log_level_of(field, value))
+		return 0;
+	return error_raise(err, ERROR_INVALID_ARGUMENT, "\"%s\" is none of " LOG_LEVELS, value);
 }
 
 static bool is_loopback(const struct config_address *a)
@@ -225,12 +231,20 @@ static int set_address(void *field, const char *value, struct error *err)
 static const struct setting settings[] = {
 	{ "agent", "backend", "backend", FIELD(backend), set_backend, "gunyah" },
 	{ "agent", "state_dir", "state-dir", FIELD(state_dir), set_path, "/var/lib/croft" },
+	{ "agent", "log_level", "log-level", FIELD(log_level), set_log_level, "info" },
 	{ "listen", "unix", "listen-unix", FIELD(listen_unix), set_socket,
 	  "/run/croft/croft.sock" },
 	{ "listen", "unix_group", "socket-group", FIELD(socket_group), set_string, "" },
 	{ "listen", "tcp", "listen-tcp", FIELD(listen_tcp), set_address, "" },
 	{ "listen", "grpc", "listen-grpc", FIELD(listen_grpc), set_address, "" },
-	{ "listen", "insecure_tcp", "insecure-tcp", FIELD(insecure_tcp), set_bool, "false" },
+	{ "listen", "tls", "listen-tls", FIELD(listen_tls), set_address, "" },
+	{ "listen", "grpc_tls", "listen-grpc-tls", FIELD(listen_grpc_tls), set_address, "" },
+	{ "tls", "certificate", "tls-certificate", FIELD(tls_certificate), set_file, "" },
+	{ "tls", "key", "tls-key", FIELD(tls_key), set_file, "" },
+	{ "tls", "client_ca", "tls-client-ca", FIELD(tls_client_ca), set_file, "" },
+	{ "access", "socket_roles", "socket-roles", FIELD(socket_roles), set_roles,
+	  "operator console" },
+	{ "access", "tcp_roles", "tcp-roles", FIELD(tcp_roles), set_roles, "admin" },
 	{ "vms", "start_timeout", "start-timeout", FIELD(start_timeout), set_seconds, "120" },
 	{ "vms", "stop_timeout", "stop-timeout", FIELD(stop_timeout), set_seconds, "30" },
 	{ "vms", "fake_script", "fake-script", FIELD(fake_script), set_script, "" },
@@ -238,10 +252,33 @@ static const struct setting settings[] = {
 	{ "images", "size_max", "image-size-max", FIELD(image_size_max), set_size, "64G" },
 };
 
+/* Where a setting comes from, and what it said. */
+struct config_origin {
+	const char *source;
+	char *value;
+};
+
 static int apply(struct config *config, const struct setting *s, const char *value,
-		 struct error *err)
+		 const char *source, struct error *err)
 {
-	return s->set((char *)config + s->field, value, err);
+	struct config_origin *origin = &config->origins[s - settings];
+	int r = s->set((char *)config + s->field, value, err);
+
+	if (r < 0)
+		return r;
+	origin->source = source;
+	return set_string(&origin->value, value, err);
+}
+
+bool config_text(struct config_text *out, const struct config *config, size_t index)
+{
+	if (index >= ARRAY_SIZE(settings))
+		return false;
+	*out = (struct config_text){ .section = settings[index].section,
+				     .key = settings[index].key,
+				     .value = config->origins[index].value,
+				     .source = config->origins[index].source };
+	return true;
 }
 
 /* --- The file --- */
@@ -262,7 +299,7 @@ static int file_value(void *user, const char *section, const char *key, const ch
 
 		if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
 			continue;
-		if (apply(r->config, s, value, &r->error) < 0) {
+		if (apply(r->config, s, value, "file", &r->error) < 0) {
 			error_widen(&r->error, "[%s] %s", section, key);
 			return 0;
 		}
@@ -351,21 +388,56 @@ static int read_command_line(struct command_line *cl, int argc, char **argv, str
 	return 0;
 }
 
-static int check(const struct config *config, struct error *err)
+/* Whoever reaches a plain port commands this node, so only this machine does. */
+static int check_plain(const struct config *config, struct error *err)
 {
-	const struct config_address *a[] = { &config->listen_tcp, &config->listen_grpc };
+	const struct {
+		const char *key;
+		const struct config_address *address;
+	} plain[] = { { "tcp", &config->listen_tcp }, { "grpc", &config->listen_grpc } };
 
-	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
-		if (a[i]->len && !is_loopback(a[i]) && !config->insecure_tcp)
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		if (plain[i].address->len && !is_loopback(plain[i].address))
 			return error_raise(
 				err, ERROR_INVALID_ARGUMENT,
-				"%s is not a loopback address: whoever reaches it could command "
-				"this node without a password; insecure_tcp = true allows it",
-				a[i]->text);
-	if (config->listen_unix[0] == '\0' && !config->listen_tcp.len && !config->listen_grpc.len)
-		return error_raise(err, ERROR_INVALID_ARGUMENT,
-				   "nothing listens: set one of [listen] unix, tcp and grpc");
+				"[listen] %s: %s is not a loopback address, and whoever reaches it could "
+				"command this node; [listen] %s asks for certificates",
+				plain[i].key, plain[i].address->text,
+				plain[i].address == &config->listen_tcp ? "tls" : "grpc_tls");
 	return 0;
+}
+
+static int check_tls(const struct config *config, struct error *err)
+{
+	const struct config_address *address = config->listen_tls.len ? &config->listen_tls
+								      : &config->listen_grpc_tls;
+	const struct {
+		const char *key, *file;
+	} files[] = { { "certificate", config->tls_certificate },
+		      { "key", config->tls_key },
+		      { "client_ca", config->tls_client_ca } };
+
+	for (size_t i = 0; address->len && i < ARRAY_SIZE(files); i++)
+		if (!files[i].file[0])
+			return error_raise(err, ERROR_INVALID_ARGUMENT,
+					   "[listen] %s: mutual TLS on %s needs [tls] %s",
+					   address == &config->listen_tls ? "tls" : "grpc_tls",
+					   address->text, files[i].key);
+	return 0;
+}
+
+static int check(const struct config *config, struct error *err)
+{
+	int r = check_plain(config, err);
+
+	if (r == 0)
+		r = check_tls(config, err);
+	if (r == 0 && config->listen_unix[0] == '\0' && !config->listen_tcp.len &&
+	    !config->listen_grpc.len && !config->listen_tls.len && !config->listen_grpc_tls.len)
+		r = error_raise(
+			err, ERROR_INVALID_ARGUMENT,
+			"nothing listens: set one of [listen] unix, tcp, grpc, tls and grpc_tls");
+	return r;
 }
 
 static void config_freep(struct config **config)
@@ -389,8 +461,11 @@ int config_load(struct config **out, enum config_action *action, int argc, char 
 	if (cl.action != CONFIG_RUN)
 		return 0;
 
+	config->origins = calloc(ARRAY_SIZE(settings), sizeof(*config->origins));
+	if (!config->origins)
+		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		r = apply(config, &settings[i], settings[i].initial, err);
+		r = apply(config, &settings[i], settings[i].initial, "default", err);
 		if (r < 0)
 			return r;
 	}
@@ -400,7 +475,7 @@ int config_load(struct config **out, enum config_action *action, int argc, char 
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
 		if (!cl.values[i])
 			continue;
-		r = apply(config, &settings[i], cl.values[i], err);
+		r = apply(config, &settings[i], cl.values[i], "command line", err);
 		if (r < 0)
 			return error_widen(err, "--%s", settings[i].option);
 	}
@@ -419,6 +494,12 @@ struct config *config_free(struct config *config)
 	free(config->listen_unix);
 	free(config->socket_group);
 	free(config->fake_script);
+	for (size_t i = 0; config->origins && i < ARRAY_SIZE(settings); i++)
+		free(config->origins[i].value);
+	free(config->origins);
+	free(config->tls_certificate);
+	free(config->tls_key);
+	free(config->tls_client_ca);
 	free(config);
 	return NULL;
 }
@@ -429,12 +510,17 @@ const char *config_usage(void)
 	       "Runs virtual machines on this node and offers them over REST and gRPC.\n\n"
 	       "  --config=FILE             settings; " CONFIG_FILE_DEFAULT " where it exists\n"
 	       "  --backend=gunyah|fake     fake runs scripted guests without a hypervisor\n"
+	       "  --log-level=LEVEL         error, warning, notice, info or debug; info\n"
 	       "  --state-dir=DIR           records, images and disks; /var/lib/croft\n"
 	       "  --listen-unix=PATH        REST on a socket; /run/croft/croft.sock; empty: off\n"
 	       "  --socket-group=GROUP      who may connect to it beside root\n"
-	       "  --listen-tcp=ADDR:PORT    REST without a password; off\n"
-	       "  --listen-grpc=ADDR:PORT   gRPC without a password; off\n"
-	       "  --insecure-tcp=true       lets the two above be other than loopback\n"
+	       "  --listen-tcp=ADDR:PORT    REST on loopback, without a password; off\n"
+	       "  --listen-grpc=ADDR:PORT   gRPC on loopback, without a password; off\n"
+	       "  --listen-tls=ADDR:PORT    REST over mutual TLS; off\n"
+	       "  --listen-grpc-tls=ADDR:PORT  gRPC over mutual TLS; off\n"
+	       "  --tls-certificate=FILE, --tls-key=FILE, --tls-client-ca=FILE  PEM, for the two above\n"
+	       "  --socket-roles=ROLES      of the group's members; operator console\n"
+	       "  --tcp-roles=ROLES         of who comes over plain TCP; admin\n"
 	       "  --start-timeout=SECONDS   after which a start is given up; 120\n"
 	       "  --stop-timeout=SECONDS    after which a stop is reported as failed; 30\n"
 	       "  --fake-script=FILE        what all guests of the fake backend do\n"

@@ -130,6 +130,21 @@ static int make(struct copy *c, const char *source, uint64_t size, struct error 
 	return 0;
 }
 
+/* The file that is there gets `size` when it has less; -ENOENT, without an error, when there is none. */
+static int enlarge(const char *path, uint64_t size, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno == ENOENT
+			       ? -ENOENT
+			       : error_raise_errno(err, ERROR_INTERNAL, errno, "stat %s", path);
+	size = (size + 511) / 512 * 512;
+	if ((uint64_t)st.st_size < size && truncate(path, (off_t)size) < 0)
+		return raise_write("enlarge", path, errno, err);
+	return 0;
+}
+
 int disk_make(struct job *job, const char *path, const char *source, uint64_t size,
 	      struct error *err)
 {
@@ -138,8 +153,9 @@ int disk_make(struct job *job, const char *path, const char *source, uint64_t si
 	struct copy c = { .job = job, .path = path };
 	int r;
 
-	if (access(path, F_OK) == 0)
-		return 0;
+	r = enlarge(path, size, err);
+	if (r != -ENOENT)
+		return r;
 	if (asprintf(&draft, "%s.draft", path) < 0) {
 		draft = NULL;
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");

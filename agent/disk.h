@@ -10,7 +10,7 @@
 
 /*
  * Makes the file `path` of `size` bytes, and at least of those of `source`, rounded up to 512; source NULL makes it empty.
- * A file that is there already is left as it is, because it has the VM's data. The copy is a reflink where the file
+ * A file that is there already has the VM's data: it is enlarged to `size` if it is smaller, and else left as it is. The copy is a reflink where the file
  * system can do that. It appears under its name when it is whole. Runs on a job's thread and ends soon after the job is
  * cancelled. Errors: RESOURCE_EXHAUSTED, CANCELLED, NOT_FOUND (the source), INTERNAL.
  */

@@ -12,6 +12,9 @@
 
 struct service;
 
+/* The fields that a filter of events may name; ends with NULL. */
+extern const char *const event_filter_fields[];
+
 /* NULL for a text is "". The texts are copied, and what is not UTF-8 in them becomes '?'. */
 struct event_news {
 	const char *type;		 /* "vm.state" */
@@ -25,11 +28,12 @@ struct event_news {
  */
 void event_emit(struct service *service, const struct event_news *news);
 
-/* The one of that number; NULL when it is not kept. */
-const Croft__V1__Event *event_find(const struct service *service, uint64_t number);
+/* A copy of the one of that number, which the caller frees; NULL when it is not kept, and without memory. */
+Croft__V1__Event *event_copy(const struct service *service, uint64_t number);
 
 /* The oldest number that is kept, or that the next event gets when there is none. */
 uint64_t event_oldest(const struct service *service);
+uint64_t event_newest(const struct service *service); /* 0: there was none yet */
 
 /* OUT_OF_RANGE, with the numbers that can be had, when one cannot read on behind `after` without a gap. */
 int event_check_cursor(const struct service *service, uint64_t after, struct error *err);

@@ -10,9 +10,11 @@
 #include "agent/event.h"
 #include "agent/image_fetch.h"
 #include "agent/log.h"
+#include "agent/mask.h"
 #include "agent/message.h"
 #include "agent/state.h"
 #include "agent/trash.h"
+#include "agent/tuning.h"
 #include "agent/validate.h"
 #include "agent/vm.h"
 
@@ -23,6 +25,7 @@ struct image_pull {
 	struct operation *op;	    /* service thread */
 	struct image_fetch fetch;   /* its strings are the next ones */
 	char *url, *sha256;
+	atomic_bool suspended; /* the agent ends: the next one goes on with it */
 	Croft__V1__ImageStatus *result;
 	struct error error;
 };
@@ -71,6 +74,11 @@ bool image_record_ready(const struct image_record *image)
 	return image->msg->status->state == CROFT__V1__IMAGE_STATUS__STATE__READY;
 }
 
+const char *image_record_operation(const struct image_record *image)
+{
+	return image->pull ? image->pull->op->msg->name : NULL;
+}
+
 static void set_state(struct service *service, struct image_record *image,
 		      Croft__V1__ImageStatus__State state, const char *message)
 {
@@ -108,20 +116,20 @@ static bool blob_used(void *data, const char *sha256)
 	return false;
 }
 
-void image_sweep(struct service *service, bool drafts)
+void image_sweep(struct service *service)
 {
-	/* A pull may have found a blob here that no record names yet. */
+	/* A pull may have found a blob here that no record names yet, and writes drafts. */
 	service->sweep_wanted = service->pulls > 0;
 	if (service->sweep_wanted)
 		return;
-	blob_discard(service->blob_dir, drafts, blob_used, service);
+	blob_discard(service->blob_dir, blob_used, service);
 	service_empty_trash(service);
 }
 
 static void sweep_deferred(struct service *service, struct deferred *deferred)
 {
 	free(deferred);
-	image_sweep(service, false);
+	image_sweep(service);
 }
 
 /* --- Pulls --- */
@@ -140,8 +148,13 @@ static void pull_finish(struct service *service, struct job *job)
 	bool failed = pull->error.code != ERROR_NONE;
 
 	service->pulls--;
-	if (failed && service->stopping)
-		error_raise(&pull->error, ERROR_UNAVAILABLE, "the agent was stopped");
+	if (failed && pull->error.code == ERROR_CANCELLED && atomic_load(&pull->suspended)) {
+		/* The records stay as they are, for image_records_resume(). */
+		image->pull = NULL;
+		pull->op->job = NULL;
+		pull_free(pull);
+		return;
+	}
 	if (failed) {
 		error_widen(&pull->error, "image \"%s\"", image->msg->name);
 		set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__FAILED,
@@ -156,7 +169,7 @@ static void pull_finish(struct service *service, struct job *job)
 	pull_free(pull);
 	/* What a failed pull has brought before it failed is kept until no other pull could want it. */
 	if (service->sweep_wanted || failed)
-		image_sweep(service, false);
+		image_sweep(service);
 }
 
 static struct image_pull *pull_new(struct service *service, const Croft__V1__ImageSpec *spec)
@@ -174,8 +187,9 @@ static struct image_pull *pull_new(struct service *service, const Croft__V1__Ima
 	pull->fetch = (struct image_fetch){ .manifest_url = pull->url,
 					    .manifest_sha256 = pull->sha256,
 					    .blob_dir = service->blob_dir,
-					    .timeout = service->config->fetch_timeout,
-					    .size_max = service->config->image_size_max };
+					    .timeout = service->tuning->fetch_timeout,
+					    .size_max = service->tuning->image_bytes_max,
+					    .suspend = &pull->suspended };
 	return pull;
 }
 
@@ -206,7 +220,7 @@ static struct image_record *renew(struct service *service, struct image_record *
 	return old;
 }
 
-static int check_pull(struct service *service, const Croft__V1__Image *wish, struct error *err)
+int image_check_pull(struct service *service, const Croft__V1__Image *wish, struct error *err)
 {
 	const struct image_record *old;
 	int r = validate_image(wish, err);
@@ -233,7 +247,7 @@ int image_record_pull(struct service *service, const Croft__V1__Image *wish, con
 	Croft__V1__Image *msg;
 	struct operation *op;
 	char target[NAME_MAX_LENGTH + 8];
-	int r = check_pull(service, wish, err);
+	int r = image_check_pull(service, wish, err);
 
 	if (r < 0)
 		return r;
@@ -276,9 +290,127 @@ void image_records_stop(struct service *service)
 	for (size_t i = 0; i < service->images.count; i++) {
 		struct image_record *image = service->images.entries[i].record;
 
-		if (image->pull)
-			atomic_store(&image->pull->job.cancel, true);
+		if (!image->pull || atomic_load(&image->pull->job.cancel))
+			continue;
+		atomic_store(&image->pull->suspended, true);
+		atomic_store(&image->pull->job.cancel, true);
 	}
+}
+
+/* The operation of the pull that ran when the agent ended. */
+static struct operation *operation_of(struct service *service, const char *image)
+{
+	char target[NAME_MAX_LENGTH + 8];
+
+	snprintf(target, sizeof(target), "images/%s", image);
+	for (size_t i = 0; i < service->operations.count; i++) {
+		struct operation *op = service->operations.entries[i].record;
+
+		if (!operation_ended(op) && strcmp(op->msg->verb, "pull") == 0 &&
+		    strcmp(op->msg->target, target) == 0)
+			return op;
+	}
+	return NULL;
+}
+
+static int resume(struct service *service, struct image_record *image, struct operation *op,
+		  struct error *err)
+{
+	struct image_pull *pull = pull_new(service, image->msg->spec);
+	int r = pull ? job_start(service, &pull->job, "pull", err)
+		     : error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+
+	if (r < 0) {
+		pull_free(pull);
+		return r;
+	}
+	pull->image = image;
+	pull->op = op;
+	image->pull = pull;
+	service->pulls++;
+	operation_run(service, op, &pull->job);
+	return 0;
+}
+
+void image_records_resume(struct service *service)
+{
+	for (size_t i = 0; i < service->images.count; i++) {
+		struct image_record *image = service->images.entries[i].record;
+		struct operation *op;
+		struct error error;
+
+		if (image->msg->status->state != CROFT__V1__IMAGE_STATUS__STATE__PULLING)
+			continue;
+		op = operation_of(service, image->msg->name);
+		if (!op)
+			error_raise(&error, ERROR_UNAVAILABLE,
+				    "the agent ended while the image was pulled");
+		else if (resume(service, image, op, &error) == 0)
+			continue;
+		set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__FAILED, error.message);
+		operation_end(service, op, &error);
+	}
+}
+
+/* --- Labels --- */
+
+static bool differ(const Croft__V1__Image *a, const Croft__V1__Image *b, const char *field)
+{
+	return message_field_differs(&a->base, &b->base,
+				     protobuf_c_message_descriptor_get_field_by_name(
+					     &croft__v1__image__descriptor, field));
+}
+
+/* Puts labels of `merged` into the record, and takes the old ones out. */
+static void take_labels(struct service *service, struct image_record *image,
+			Croft__V1__Image *merged, const char *actor)
+{
+	Croft__V1__Image *msg = image->msg;
+	Croft__V1__Image__LabelsEntry **labels = msg->labels;
+	size_t n = msg->n_labels;
+
+	if (!differ(msg, merged, "labels"))
+		return;
+	msg->labels = merged->labels;
+	msg->n_labels = merged->n_labels;
+	merged->labels = labels;
+	merged->n_labels = n;
+	record_touch(service, &image->record);
+	event_emit(service, &(struct event_news){ .type = "image.updated",
+						  .collection = "images",
+						  .object = msg->name,
+						  .message = "/labels",
+						  .actor = actor });
+}
+
+int image_record_update(struct service *service, struct image_record *image,
+			const struct image_update *update, Croft__V1__Image **out,
+			struct error *err)
+{
+	/* The spec is let in to be compared: a whole image, as a PUT has it, carries it. */
+	static const char *const parts[] = { "labels", "spec", NULL };
+	Croft__V1__Image *merged = message_copy(&image->msg->base);
+	int r = merged ? mask_apply(&merged->base, &update->wish->base, update->mask, parts, err)
+		       : error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+
+	if (r == 0)
+		r = validate_labels(&merged->base, err);
+	if (r == 0 && differ(image->msg, merged, "spec"))
+		r = error_raise_field(err, "/spec",
+				      "an image's spec never changes: pull another name");
+	if (r == 0 && !update->dry_run) {
+		take_labels(service, image, merged, update->actor);
+		message_free(merged);
+		merged = message_copy(&image->msg->base);
+		if (!merged)
+			r = error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	if (r < 0) {
+		message_free(merged);
+		return r;
+	}
+	*out = merged;
+	return 0;
 }
 
 /* --- Deleting --- */
@@ -294,11 +426,10 @@ static const char *user_of(const struct service *service, const char *image)
 	return NULL;
 }
 
-int image_record_delete(struct service *service, struct image_record *image, const char *actor,
-			struct error *err)
+int image_check_delete(const struct service *service, const struct image_record *image,
+		       struct error *err)
 {
 	const char *user = user_of(service, image->msg->name);
-	struct deferred *sweep;
 
 	if (image->pull)
 		return error_raise(err, ERROR_CONFLICT, "image \"%s\" is being pulled",
@@ -306,6 +437,17 @@ int image_record_delete(struct service *service, struct image_record *image, con
 	if (user)
 		return error_raise(err, ERROR_CONFLICT, "image \"%s\" is used by VM \"%s\"",
 				   image->msg->name, user);
+	return 0;
+}
+
+int image_record_delete(struct service *service, struct image_record *image, const char *actor,
+			struct error *err)
+{
+	struct deferred *sweep;
+	int r = image_check_delete(service, image, err);
+
+	if (r < 0)
+		return r;
 	sweep = calloc(1, sizeof(*sweep));
 	if (!sweep)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
@@ -341,9 +483,6 @@ static int load(void *data, const char *name, const void *bytes, size_t n, struc
 	image = add(service, msg);
 	if (!image)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	if (msg->status->state == CROFT__V1__IMAGE_STATUS__STATE__PULLING)
-		set_state(service, image, CROFT__V1__IMAGE_STATUS__STATE__FAILED,
-			  "the agent ended while the image was pulled");
 	return 0;
 }
 

@@ -14,6 +14,8 @@
 #include "agent/validate.h"
 #include "agent/version.h"
 
+#define READ_BACK (256u << 10) /* bytes that are hashed in one go */
+
 /* Where a transfer's bytes go: to memory (buffer) or to a file (fd). */
 struct sink {
 	struct job *job;
@@ -21,6 +23,7 @@ struct sink {
 	int fd;		  /* -1: into buffer */
 	char *buffer;
 	uint64_t size, limit; /* bytes so far, and at most */
+	uint64_t from;	      /* of these, what was there before the transfer */
 	struct digest *digest;
 	bool counts;	    /* its bytes are the job's progress */
 	struct error error; /* why the sink ended the transfer */
@@ -196,6 +199,7 @@ static CURLcode set_options(const struct session *ss, const char *url, struct si
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_USERAGENT, agent);
 	SET(CURLOPT_CONNECTTIMEOUT, (long)IMAGE_FETCH_CONNECT_SECONDS);
+	SET(CURLOPT_RESUME_FROM_LARGE, (curl_off_t)s->from);
 	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
 	SET(CURLOPT_LOW_SPEED_TIME, (long)ss->fetch->timeout);
 	SET(CURLOPT_WRITEFUNCTION, on_bytes);
@@ -232,11 +236,14 @@ static int raise_transfer(CURL *curl, CURLcode result, const char *why, struct s
 		*err = s->error;
 		return error_widen(err, "%s", s->what);
 	}
-	if (result == CURLE_HTTP_RETURNED_ERROR) {
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	if (s->from && (result == CURLE_RANGE_ERROR || status == 416))
+		return error_raise(err, ERROR_DATA_LOSS,
+				   "%s: the server cannot go on at byte %" PRIu64, s->what,
+				   s->from);
+	if (result == CURLE_HTTP_RETURNED_ERROR)
 		return error_raise(err, code_of_http(status), "%s: the server answered %ld",
 				   s->what, status);
-	}
 	return error_raise(err,
 			   result == CURLE_OPERATION_TIMEDOUT ? ERROR_DEADLINE : ERROR_UNAVAILABLE,
 			   "%s: %s", s->what, why[0] ? why : curl_easy_strerror(result));
@@ -274,13 +281,38 @@ static int check_digest(struct sink *s, const char *wanted, struct error *err)
 
 /* --- The parts of an image --- */
 
-static int fetch_file(const struct session *ss, const char *url, const struct image_part *part,
-		      struct error *err)
+/* Takes over what an earlier try has left in the draft. */
+static int read_back(struct sink *s, uint64_t size, struct error *err)
 {
-	_cleanup_(blob_draft_drop) struct blob_draft draft = BLOB_DRAFT_NONE;
+	_cleanup_free_ char *buffer = malloc(READ_BACK);
+
+	if (!buffer)
+		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	while (s->size < size) {
+		size_t n = size - s->size < READ_BACK ? (size_t)(size - s->size) : READ_BACK;
+		int r = job_check(s->job, err);
+
+		if (r < 0)
+			return r;
+		r = pread_all(s->fd, buffer, n, s->size);
+		if (r < 0)
+			return error_raise_errno(err, ERROR_INTERNAL, -r, "%s: read", s->what);
+		digest_add(s->digest, buffer, n);
+		s->size += n;
+		atomic_fetch_add(&s->job->done_bytes, n);
+	}
+	s->from = s->size;
+	return 0;
+}
+
+/* Brings what the draft lacks. DATA_LOSS: that is not the file. */
+static int fill_draft(const struct session *ss, const char *url, const struct image_part *part,
+		      struct blob_draft *draft, struct error *err)
+{
 	_cleanup_(digest_freep) struct digest *digest = digest_new();
 	struct sink s = { .job = ss->job,
 			  .what = part->what,
+			  .fd = draft->fd,
 			  .limit = part->file->size,
 			  .digest = digest,
 			  .counts = true };
@@ -288,20 +320,45 @@ static int fetch_file(const struct session *ss, const char *url, const struct im
 
 	if (!digest)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	r = blob_draft_open(&draft, ss->fetch->blob_dir, err);
-	if (r < 0)
-		return error_widen(err, "%s", part->what);
-	s.fd = draft.fd;
-	r = transfer(ss, url, &s, err);
+	r = read_back(&s, draft->size, err);
+	if (r == 0 && (!s.size || s.size < s.limit))
+		r = transfer(ss, url, &s, err);
 	if (r < 0)
 		return r;
-	if (s.size != part->file->size)
+	if (s.size != s.limit)
 		return error_raise(err, ERROR_DATA_LOSS,
 				   "%s: %" PRIu64 " bytes arrived, not %" PRIu64, part->what,
-				   s.size, part->file->size);
-	r = check_digest(&s, part->file->sha256, err);
+				   s.size, s.limit);
+	return check_digest(&s, part->file->sha256, err);
+}
+
+static int fetch_file(const struct session *ss, const char *url, const struct image_part *part,
+		      struct error *err)
+{
+	_cleanup_(blob_draft_drop) struct blob_draft draft = BLOB_DRAFT_NONE;
+	uint64_t before = atomic_load(&ss->job->done_bytes);
+	struct error error;
+	bool resumed;
+	int r = blob_draft_open(&draft, ss->fetch->blob_dir, part->file->sha256, err);
+
+	if (r == 0 && draft.size > part->file->size)
+		r = blob_draft_clear(&draft, err);
+	if (r < 0)
+		return error_widen(err, "%s", part->what);
+	resumed = draft.size > 0;
+	r = fill_draft(ss, url, part, &draft, &error);
+	if (r < 0 && resumed && error.code == ERROR_DATA_LOSS) {
+		atomic_store(&ss->job->done_bytes, before);
+		r = blob_draft_clear(&draft, &error);
+		if (r == 0)
+			r = fill_draft(ss, url, part, &draft, &error);
+	}
+	if (r < 0)
+		*err = error;
 	if (r == 0 && blob_draft_keep(&draft, part->file->sha256, err) < 0)
 		r = error_widen(err, "%s", part->what);
+	if (r < 0 && ss->fetch->suspend && atomic_load(ss->fetch->suspend))
+		blob_draft_leave(&draft);
 	return r;
 }
 
@@ -380,6 +437,9 @@ int image_fetch(struct job *job, const struct image_fetch *fetch, Croft__V1__Ima
 	r = fetch_manifest(&session, &status, err);
 	if (r == 0)
 		r = fetch_parts(&session, status, err);
+	/* No data of this node is lost: what the server has is not what the manifest says. */
+	if (r < 0 && err->code == ERROR_DATA_LOSS)
+		err->code = ERROR_CONFLICT;
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(status);

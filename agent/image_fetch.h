@@ -25,13 +25,17 @@ struct image_fetch {
 	const char *blob_dir;	     /* exists; files get their SHA-256 as a name */
 	unsigned int timeout;	     /* seconds without a byte */
 	uint64_t size_max;	     /* bytes of all files together */
+	/* Set before the job is cancelled when the same fetch will come again: what has arrived is left for it. */
+	const atomic_bool *suspend;
 };
 
 /*
  * Runs on a job's thread: reports its progress there and ends soon after the job is cancelled. On success every file is in
- * blob_dir with the right digest, and *out tells what the image is. On failure nothing half-done stays. The servers are
- * not trusted. Errors: UNAVAILABLE, NOT_FOUND, PERMISSION_DENIED, DEADLINE, INVALID_ARGUMENT (the manifest), DATA_LOSS (a
- * digest or size that does not match), RESOURCE_EXHAUSTED (full disk), CANCELLED.
+ * blob_dir with the right digest, and *out tells what the image is. On failure nothing half-done stays, unless
+ * `suspend` says so. What an earlier fetch has left of a file is gone on with by an HTTP range, and fetched anew when the
+ * server cannot do that or the digest does not fit. The servers are not trusted. Errors: UNAVAILABLE, NOT_FOUND,
+ * PERMISSION_DENIED, DEADLINE, INVALID_ARGUMENT (the manifest), CONFLICT (a digest or size that does not match),
+ * RESOURCE_EXHAUSTED (full disk), CANCELLED.
  */
 int image_fetch(struct job *job, const struct image_fetch *fetch, Croft__V1__ImageStatus **out,
 		struct error *err);

@@ -3,14 +3,53 @@
 
 #include "agent/log.h"
 
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "vmm/base.h"
 
 static bool journal;
+static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
+
+static const struct {
+	const char *name;
+	enum log_level level;
+} levels[] = {
+	{ "error", LOG_LEVEL_ERROR },	{ "warning", LOG_LEVEL_WARNING },
+	{ "notice", LOG_LEVEL_NOTICE }, { "info", LOG_LEVEL_INFO },
+	{ "debug", LOG_LEVEL_DEBUG },
+};
+
+bool log_level_of(enum log_level *out, const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		if (strcmp(levels[i].name, word) != 0)
+			continue;
+		*out = levels[i].level;
+		return true;
+	}
+	return false;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
+		if (levels[i].level == level)
+			return levels[i].name;
+	return "";
+}
+
+void log_set_level(enum log_level level)
+{
+	atomic_store(&threshold, level);
+}
+
+enum log_level log_get_level(void)
+{
+	return atomic_load(&threshold);
+}
 
 /* JOURNAL_STREAM names the device and inode of the journal's socket, and is inherited; stderr may be another file. */
 void log_init(void)
@@ -34,6 +73,7 @@ static const char *level_word(enum log_level level)
 		return "warning: ";
 	case LOG_LEVEL_NOTICE:
 	case LOG_LEVEL_INFO:
+	case LOG_LEVEL_DEBUG:
 		break;
 	}
 	return "";
@@ -45,6 +85,8 @@ void log_print(enum log_level level, const char *fmt, ...)
 	size_t start, n;
 	va_list ap;
 
+	if (level > atomic_load(&threshold))
+		return;
 	if (journal)
 		snprintf(line, sizeof(line), "<%d>", (int)level);
 	else

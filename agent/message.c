@@ -3,10 +3,12 @@
 
 #include "agent/message.h"
 
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
 #include "agent/fault.h"
+#include "agent/transcode_text.h"
 
 void *message_new(const ProtobufCMessageDescriptor *descriptor)
 {
@@ -79,6 +81,50 @@ int message_append(void *array, size_t *count, void *item)
 	items[(*count)++] = item;
 	memcpy(array, &items, sizeof(items));
 	return 0;
+}
+
+static bool messages_differ(const ProtobufCMessage *a, const ProtobufCMessage *b)
+{
+	const ProtobufCMessageDescriptor *type;
+
+	if (!a || !b)
+		return a != b;
+	type = a->descriptor;
+	for (unsigned int i = 0; i < type->n_fields; i++)
+		if (message_field_differs(a, b, &type->fields[i]))
+			return true;
+	return false;
+}
+
+static bool values_differ(const void *a, const void *b, ProtobufCType type)
+{
+	const void *const *left = a, *const *right = b;
+
+	assert(type != PROTOBUF_C_TYPE_BYTES);
+	if (type == PROTOBUF_C_TYPE_STRING)
+		return strcmp(*left, *right) != 0;
+	if (type == PROTOBUF_C_TYPE_MESSAGE)
+		return messages_differ(*left, *right);
+	return memcmp(a, b, transcode_element_size(type)) != 0;
+}
+
+bool message_field_differs(const ProtobufCMessage *a, const ProtobufCMessage *b,
+			   const ProtobufCFieldDescriptor *field)
+{
+	const char *left = (const char *)a + field->offset,
+		   *right = (const char *)b + field->offset;
+	size_t size = transcode_element_size(field->type), n, m;
+
+	if (field->label != PROTOBUF_C_LABEL_REPEATED)
+		return values_differ(left, right, field->type);
+	memcpy(&n, (const char *)a + field->quantifier_offset, sizeof(n));
+	memcpy(&m, (const char *)b + field->quantifier_offset, sizeof(m));
+	left = *(const char *const *)(const void *)left;
+	right = *(const char *const *)(const void *)right;
+	for (size_t i = 0; n == m && i < n; i++)
+		if (values_differ(left + i * size, right + i * size, field->type))
+			return true;
+	return n != m;
 }
 
 uint64_t message_duration_ns(const Google__Protobuf__Duration *d, uint64_t max_ns)

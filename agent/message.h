@@ -40,6 +40,10 @@ void message_set_problem(Croft__V1__Problem **field, const struct error *error);
  */
 int message_append(void *array, size_t *count, void *item);
 
+/* Whether the two messages of one type differ in that field, which is none of bytes; lists also by their order. */
+bool message_field_differs(const ProtobufCMessage *a, const ProtobufCMessage *b,
+			   const ProtobufCFieldDescriptor *field);
+
 /* Nanoseconds of a duration, from 0 to max_ns; 0 for NULL and for negative ones. */
 uint64_t message_duration_ns(const Google__Protobuf__Duration *d, uint64_t max_ns);
 

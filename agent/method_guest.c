@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The handlers of croft.v1.Vms that look into a VM: statistics and console.
+// The handlers of croft.v1.Vms that look into a VM: statistics.
 
 #include "agent/method.h"
 
@@ -8,28 +8,9 @@
 #include "agent/message.h"
 #include "agent/vm.h"
 
-#define CONSOLE_READ_DEFAULT 65536u
-#define CONSOLE_READ_MAX     262144u
-#define CONSOLE_WRITE_MAX    4096u
-
-static struct vm_record *find(struct service *service, const char *name, struct error *err)
-{
-	struct vm_record *vm = table_find(&service->vms, name);
-
-	if (!vm)
-		error_raise(err, ERROR_NOT_FOUND, "there is no VM \"%.80s\"", name);
-	return vm;
-}
-
-/* The guest, or CONFLICT. */
-static struct vmm *running(const struct vm_record *vm, struct error *err)
-{
-	struct vmm *vmm = vm_record_vmm(vm);
-
-	if (!vmm)
-		error_raise(err, ERROR_CONFLICT, "VM \"%s\" does not run", vm->msg->name);
-	return vmm;
-}
+#define INTERVAL_DEFAULT_NS 1000000000ull
+#define INTERVAL_MIN_NS	    100000000ull
+#define INTERVAL_MAX_NS	    3600000000000ull
 
 /* --- Statistics --- */
 
@@ -88,6 +69,74 @@ static int add_disk(Croft__V1__VmStats *stats, const char *name, const struct vm
 	return 0;
 }
 
+static int add_name(Croft__V1__VmStats *stats, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (copy && message_append(&stats->measured, &stats->n_measured, copy) == 0)
+		return 0;
+	free(copy);
+	return -ENOMEM;
+}
+
+/* What the guest's balloon driver tells. */
+static int add_guest_memory(Croft__V1__VmStats *stats, const struct vmm_guest_memory *from)
+{
+	Croft__V1__GuestMemoryStats *g;
+	const struct {
+		const char *name;
+		size_t field;
+		enum vmm_guest_memory_item item;
+	} items[] = {
+#define ITEM(field, item) \
+	{ "guest_memory." #field, offsetof(Croft__V1__GuestMemoryStats, field), item }
+		ITEM(total_bytes, VMM_GUEST_TOTAL),
+		ITEM(free_bytes, VMM_GUEST_FREE),
+		ITEM(available_bytes, VMM_GUEST_AVAILABLE),
+		ITEM(caches_bytes, VMM_GUEST_CACHES),
+		ITEM(swap_in_bytes, VMM_GUEST_SWAP_IN),
+		ITEM(swap_out_bytes, VMM_GUEST_SWAP_OUT),
+		ITEM(major_faults, VMM_GUEST_MAJOR_FAULTS),
+		ITEM(minor_faults, VMM_GUEST_MINOR_FAULTS),
+#undef ITEM
+	};
+
+	if (!from->told)
+		return 0;
+	g = stats->guest_memory = message_new(&croft__v1__guest_memory_stats__descriptor);
+	if (g)
+		g->age = message_new(&google__protobuf__duration__descriptor);
+	if (!g || !g->age)
+		return -ENOMEM;
+	g->age->seconds = (int64_t)(from->age_ns / 1000000000u);
+	g->age->nanos = (int32_t)(from->age_ns % 1000000000u);
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+		if (!(from->told & (1u << items[i].item)))
+			continue;
+		memcpy((char *)g + items[i].field, &from->values[items[i].item], sizeof(uint64_t));
+		if (add_name(stats, items[i].name) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_balloon(Croft__V1__VmStats *stats, const struct vmm_balloon_stats *from)
+{
+	if (!from->driver_up)
+		return 0;
+	stats->memory_balloon_target_bytes = from->target;
+	stats->memory_balloon_bytes = from->actual;
+	if (add_name(stats, "memory_balloon_target_bytes") < 0 ||
+	    add_name(stats, "memory_balloon_bytes") < 0)
+		return -ENOMEM;
+	if (from->gives_back) {
+		stats->memory_released_bytes = from->released;
+		if (add_name(stats, "memory_released_bytes") < 0)
+			return -ENOMEM;
+	}
+	return add_guest_memory(stats, &from->guest);
+}
+
 static int add_measured(Croft__V1__VmStats *stats, const struct vmm_stats *from)
 {
 	/* The last two are the driver's, and not every driver counts them. */
@@ -100,21 +149,16 @@ static int add_measured(Croft__V1__VmStats *stats, const struct vmm_stats *from)
 
 	if (from->vcpu_count == 0 || !from->vcpus[0].handled_measured)
 		count -= 2;
-	for (size_t i = 0; i < count; i++) {
-		char *name = strdup(names[i]);
-
-		if (!name || message_append(&stats->measured, &stats->n_measured, name) < 0) {
-			free(name);
+	for (size_t i = 0; i < count; i++)
+		if (add_name(stats, names[i]) < 0)
 			return -ENOMEM;
-		}
-	}
 	return 0;
 }
 
 static Croft__V1__VmStats *stats_of(const struct vm_record *vm, struct vmm *vmm)
 {
 	Croft__V1__VmStats *stats = message_new(&croft__v1__vm_stats__descriptor);
-	const Croft__V1__VmSpec *spec = vm->msg->spec;
+	const Croft__V1__VmSpec *spec = vm_record_ran_with(vm);
 	struct vmm_stats from;
 	int r = 0;
 
@@ -131,6 +175,8 @@ static Croft__V1__VmStats *stats_of(const struct vm_record *vm, struct vmm *vmm)
 		r = add_disk(stats, spec->disks[i]->name, &from.disks[i]);
 	if (r == 0)
 		r = add_measured(stats, &from);
+	if (r == 0)
+		r = add_balloon(stats, &from.balloon);
 	return r < 0 ? message_free(stats) : stats;
 }
 
@@ -138,8 +184,8 @@ void method_get_vm_stats(struct service *service, struct call *call)
 {
 	const Croft__V1__GetVmStatsRequest *request = (const void *)call->request;
 	struct error error;
-	struct vm_record *vm = find(service, request->name, &error);
-	struct vmm *vmm = vm ? running(vm, &error) : NULL;
+	struct vm_record *vm = vm_record_find(service, request->name, &error);
+	struct vmm *vmm = vm ? vm_record_running(vm, &error) : NULL;
 
 	if (!vmm)
 		call_fail(service, call, &error);
@@ -147,79 +193,77 @@ void method_get_vm_stats(struct service *service, struct call *call)
 		call_reply(service, call, stats_of(vm, vmm));
 }
 
-/* --- Console --- */
+/* --- The stream --- */
 
-static void reply_read(struct service *service, struct call *call, const struct vm_record *vm,
-		       struct recording *console)
+/* Whose figures, and when the next ones are due. */
+struct watch {
+	char uid[RECORD_UID];
+	uint64_t interval_ns, due_ns; /* the first at once */
+};
+
+static int interval_of(const Google__Protobuf__Duration *d, uint64_t *ns, struct error *err)
 {
-	const Croft__V1__ReadConsoleRequest *request = (const void *)call->request;
-	Croft__V1__ReadConsoleResponse *reply =
-		message_new(&croft__v1__read_console_response__descriptor);
-	size_t n = request->max_bytes ? request->max_bytes : CONSOLE_READ_DEFAULT;
-	uint64_t offset = request->offset;
-
-	if (reply)
-		reply->data.data = malloc(n);
-	if (!reply || !reply->data.data) {
-		message_free(reply);
-		call_reply(service, call, NULL);
-		return;
-	}
-	if (console)
-		reply->data.len = recording_read(console, &offset, reply->data.data, n);
-	reply->offset = offset;
-	reply->next_offset = offset + reply->data.len;
-	reply->ended = !vm_record_live(vm) &&
-		       (!console || reply->next_offset >= recording_end(console));
-	call_reply(service, call, reply);
+	*ns = d ? message_duration_ns(d, INTERVAL_MAX_NS + 1) : INTERVAL_DEFAULT_NS;
+	if (*ns < INTERVAL_MIN_NS || *ns > INTERVAL_MAX_NS)
+		return error_raise_field(err, "/interval", "must be from 0.1s to 3600s");
+	return 0;
 }
 
-void method_read_console(struct service *service, struct call *call)
+static int begin_watch(struct service *service, struct call *call, struct error *err)
 {
-	const Croft__V1__ReadConsoleRequest *request = (const void *)call->request;
-	uint64_t wait = message_duration_ns(request->wait, METHOD_FOLLOW_MAX_NS);
-	struct recording *console = NULL;
-	struct error error;
-	struct vm_record *vm = find(service, request->name, &error);
-	int r = vm ? 0 : -ENOENT;
+	const Croft__V1__WatchVmStatsRequest *request = (const void *)call->request;
+	const struct vm_record *vm = vm_record_find(service, request->name, err);
+	struct watch *watch;
+	uint64_t interval_ns;
 
-	if (r == 0 && request->max_bytes > CONSOLE_READ_MAX)
-		r = error_raise_field(&error, "/max_bytes", "%u: at most %u are allowed",
-				      request->max_bytes, CONSOLE_READ_MAX);
-	if (r == 0)
-		r = vm_record_console(service, vm, &console, &error);
-	if (r < 0) {
+	if (!vm || interval_of(request->interval, &interval_ns, err) < 0 ||
+	    !vm_record_running(vm, err))
+		return -EINVAL;
+	watch = calloc(1, sizeof(*watch));
+	if (!watch)
+		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	snprintf(watch->uid, sizeof(watch->uid), "%s", vm->msg->uid);
+	watch->interval_ns = interval_ns;
+	call->place = watch;
+	call->begun = true;
+	return 0;
+}
+
+void method_watch_vm_stats(struct service *service, struct call *call)
+{
+	const Croft__V1__WatchVmStatsRequest *request = (const void *)call->request;
+	struct error error;
+	const struct vm_record *vm;
+	struct watch *watch;
+	struct vmm *vmm;
+	uint64_t now = clock_ns();
+
+	if (!call->begun && begin_watch(service, call, &error) < 0) {
 		call_fail(service, call, &error);
 		return;
 	}
-	if (wait && vm_record_live(vm) && !call_expired(call) &&
-	    !(console && recording_watch(console, request->offset))) {
-		call_wait(service, call, wait);
-		return;
-	}
-	reply_read(service, call, vm, console);
-}
-
-void method_write_console(struct service *service, struct call *call)
-{
-	const Croft__V1__WriteConsoleRequest *request = (const void *)call->request;
-	Croft__V1__WriteConsoleResponse *reply;
-	struct error error;
-	struct vm_record *vm = find(service, request->name, &error);
-	struct vmm *vmm = vm ? running(vm, &error) : NULL;
-
-	if (vmm && request->data.len > CONSOLE_WRITE_MAX) {
-		error_raise_field(&error, "/data", "%zu bytes: at most %u are allowed",
-				  request->data.len, CONSOLE_WRITE_MAX);
-		vmm = NULL;
-	}
+	watch = call->place;
+	vm = table_find(&service->vms, request->name);
+	vmm = vm && strcmp(vm->msg->uid, watch->uid) == 0 ? vm_record_vmm(vm) : NULL;
 	if (!vmm) {
-		call_fail(service, call, &error);
-		return;
+		call_end(service, call);
+	} else if (now >= watch->due_ns) {
+		/* Who comes late gets the newest, and not all that was missed. */
+		watch->due_ns += watch->interval_ns;
+		if (watch->due_ns <= now)
+			watch->due_ns = now + watch->interval_ns;
+		call_reply_more(service, call, stats_of(vm, vmm));
+	} else if (call_expired(call)) {
+		call_reply_more(service, call, NULL);
+	} else {
+		uint64_t left = watch->due_ns - now;
+
+		call_wait(service, call, left < STREAM_IDLE_NS ? left : STREAM_IDLE_NS);
 	}
-	reply = message_new(&croft__v1__write_console_response__descriptor);
-	if (reply)
-		reply->accepted_bytes =
-			(uint32_t)vmm_console_write(vmm, request->data.data, request->data.len);
-	call_reply(service, call, reply);
+}
+
+void method_watch_vm_stats_close(struct service *service, struct call *call)
+{
+	(void)service;
+	free(TAKE_PTR(call->place));
 }

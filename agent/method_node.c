@@ -8,12 +8,88 @@
 #include "agent/health.h"
 #include "agent/message.h"
 #include "agent/metrics.h"
+#include "agent/node.h"
 #include "agent/openapi.h"
 #include "agent/version.h"
 
 void method_get_node(struct service *service, struct call *call)
 {
-	call_reply_now(call, health_node(service));
+	call_reply_now(call, node_message(service));
+}
+
+void method_update_node(struct service *service, struct call *call)
+{
+	const Croft__V1__UpdateNodeRequest *request = (const void *)call->request;
+	const struct node_update change = { .wish = request->node,
+					    .mask = request->update_mask,
+					    .actor = call->who.actor,
+					    .dry_run = request->dry_run };
+	Croft__V1__Node *reply = NULL;
+	struct error error;
+	int r = record_match(&service->node->record, call->if_match, &error);
+
+	if (r == 0 && !request->node)
+		r = error_raise_field(&error, "/node", "a node is required");
+	if (r == 0)
+		r = node_update(service, &change, &reply, &error);
+	method_answer(service, call, r, reply, &error);
+}
+
+static void cordon(struct service *service, struct call *call, const char *reason, bool dry_run)
+{
+	bool cordoned = reason != NULL;
+	Croft__V1__Node *reply = NULL;
+	struct error error;
+	int r = record_match(&service->node->record, call->if_match, &error);
+
+	if (r == 0 && cordoned)
+		r = node_check_reason(reason, &error);
+	if (r == 0 && !dry_run)
+		node_cordon(service, cordoned, cordoned ? reason : "");
+	if (r == 0)
+		reply = node_message(service);
+	if (reply && dry_run) {
+		reply->cordoned = cordoned;
+		message_set_string(&reply->cordon_reason, cordoned ? reason : "");
+	}
+	method_answer(service, call, r, reply, &error);
+}
+
+void method_cordon_node(struct service *service, struct call *call)
+{
+	const Croft__V1__CordonNodeRequest *request = (const void *)call->request;
+
+	cordon(service, call, request->reason, request->dry_run);
+}
+
+void method_uncordon_node(struct service *service, struct call *call)
+{
+	const Croft__V1__UncordonNodeRequest *request = (const void *)call->request;
+
+	cordon(service, call, NULL, request->dry_run);
+}
+
+void method_drain_node(struct service *service, struct call *call)
+{
+	const Croft__V1__DrainNodeRequest *request = (const void *)call->request;
+	struct node_drain how = { .reason = request->reason, .actor = call->who.actor };
+	struct operation *op = NULL;
+	struct error error;
+	int r = record_match(&service->node->record, call->if_match, &error);
+
+	if (r == 0)
+		r = node_check_reason(request->reason, &error);
+	if (r == 0)
+		r = method_patience(request->deadline, &how.patience_ns, &error);
+	if (r == 0)
+		r = request->dry_run ? node_check_drain(service, &error)
+				     : node_begin_drain(service, &how, &op, &error);
+	if (r < 0)
+		call_fail(service, call, &error);
+	else
+		call_reply(service, call,
+			   op ? message_copy(&op->msg->base)
+			      : method_preview("drain", "node", "", call->who.actor));
 }
 
 void method_get_version(struct service *service, struct call *call)

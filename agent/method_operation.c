@@ -3,8 +3,14 @@
 
 #include "agent/method.h"
 
+#include <string.h>
+
 #include "agent/message.h"
 #include "agent/operation.h"
+#include "agent/page.h"
+
+#define PROGRESS_NS \
+	1000000000ull /* between two messages of a stream that differ in their bytes alone */
 
 static struct operation *find(struct service *service, const char *name, struct error *err)
 {
@@ -33,42 +39,25 @@ void method_get_operation(struct service *service, struct call *call)
 		reply_operation(service, call, op);
 }
 
-static Croft__V1__ListOperationsResponse *list(struct service *service, const struct page *page)
+static void refresh(void *entry)
 {
-	Croft__V1__ListOperationsResponse *reply =
-		message_new(&croft__v1__list_operations_response__descriptor);
-
-	if (!reply)
-		return NULL;
-	reply->operations = calloc(page->count ? page->count : 1, sizeof(*reply->operations));
-	if (!reply->operations)
-		return message_free(reply);
-	for (size_t i = 0; i < page->count; i++) {
-		struct operation *op = service->operations.entries[page->first + i].record;
-
-		operation_refresh(op);
-		reply->operations[i] = message_copy(&op->msg->base);
-		if (!reply->operations[i])
-			return message_free(reply);
-		reply->n_operations++;
-	}
-	if (page->more)
-		message_set_string(&reply->next_page_token,
-				   reply->operations[page->count - 1]->name);
-	return reply;
+	operation_refresh(entry);
 }
 
 void method_list_operations(struct service *service, struct call *call)
 {
-	const Croft__V1__ListOperationsRequest *request = (const void *)call->request;
+	static const char *const fields[] = { "name", "state", "verb", "target", "actor", NULL };
+	const struct page_source source = { .table = &service->operations,
+					    .fields = fields,
+					    .refresh = refresh };
+	ProtobufCMessage *reply;
 	struct error error;
-	struct page page;
 
-	if (page_of(&page, &service->operations, request->page_size, request->page_token, &error) <
-	    0)
+	if (page_reply(&reply, &source, call->request,
+		       &croft__v1__list_operations_response__descriptor, &error) < 0)
 		call_fail(service, call, &error);
 	else
-		call_reply(service, call, list(service, &page));
+		call_reply(service, call, reply);
 }
 
 void method_wait_operation(struct service *service, struct call *call)
@@ -86,6 +75,84 @@ void method_wait_operation(struct service *service, struct call *call)
 		reply_operation(service, call, op);
 	else
 		call_wait(service, call, wait);
+}
+
+/* --- The stream --- */
+
+/* What the client has of the operation. */
+struct watch {
+	Croft__V1__Operation__State state;
+	char *step;
+	uint64_t done_bytes, total_bytes;
+	uint64_t sent_ns; /* when it was told of anything last, and be it that nothing has changed */
+};
+
+/* Sends it as it is. */
+static void send_operation(struct service *service, struct call *call, const struct operation *op)
+{
+	struct watch *watch = call->place;
+	const Croft__V1__Operation *msg = op->msg;
+
+	free(watch->step);
+	watch->step = strdup(msg->step);
+	watch->state = msg->state;
+	watch->done_bytes = msg->done_bytes;
+	watch->total_bytes = msg->total_bytes;
+	watch->sent_ns = clock_ns();
+	if (operation_ended(op))
+		call_reply(service, call, message_copy(&msg->base));
+	else
+		call_reply_more(service, call, message_copy(&msg->base));
+}
+
+/* After that much time without a word to the client. */
+static bool has_news(const struct watch *watch, const Croft__V1__Operation *msg, uint64_t quiet)
+{
+	if (!watch->step || watch->state != msg->state || strcmp(watch->step, msg->step) != 0)
+		return true;
+	return quiet >= PROGRESS_NS &&
+	       (watch->done_bytes != msg->done_bytes || watch->total_bytes != msg->total_bytes);
+}
+
+void method_watch_operation(struct service *service, struct call *call)
+{
+	const Croft__V1__GetOperationRequest *request = (const void *)call->request;
+	struct error error;
+	struct operation *op = find(service, request->name, &error);
+	struct watch *watch = call->place;
+	uint64_t quiet;
+
+	if (op && !call->begun) {
+		call->place = watch = calloc(1, sizeof(*watch));
+		call->begun = watch != NULL;
+		if (!watch)
+			error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	if (!op || !watch) {
+		call_fail(service, call, &error);
+		return;
+	}
+	operation_refresh(op);
+	quiet = clock_ns() - watch->sent_ns;
+	if (has_news(watch, op->msg, quiet)) {
+		send_operation(service, call, op);
+	} else if (quiet >= STREAM_IDLE_NS) {
+		watch->sent_ns = clock_ns();
+		call_reply_more(service, call, NULL);
+	} else {
+		/* A job's progress wakes nobody: it is looked at again and again. */
+		call->deadline_ns = 0;
+		call_wait(service, call, PROGRESS_NS);
+	}
+}
+
+void method_watch_operation_close(struct service *service, struct call *call)
+{
+	struct watch *watch = call->place;
+
+	(void)service;
+	free(watch->step);
+	free(watch);
 }
 
 void method_cancel_operation(struct service *service, struct call *call)

@@ -3,158 +3,259 @@
 
 #include "agent/method.h"
 
+#include <string.h>
+
 #include "agent/message.h"
+#include "agent/page.h"
 #include "agent/vm.h"
+#include "agent/vm_update.h"
 
-/* How long a guest that is asked to end may take, in seconds: when nothing is said, and at most. */
-#define STOP_PATIENCE	  30
-#define STOP_PATIENCE_MAX 600
-#define SECOND		  1000000000ull
+/* --- What handlers share --- */
 
-static struct vm_record *find(struct service *service, const char *name, struct error *err)
+void method_answer(struct service *service, struct call *call, int r, void *reply,
+		   const struct error *error)
 {
-	struct vm_record *vm = table_find(&service->vms, name);
-
-	if (!vm)
-		error_raise(err, ERROR_NOT_FOUND, "there is no VM \"%.80s\"", name);
-	return vm;
+	if (r < 0) {
+		message_free(reply);
+		call_fail(service, call, error);
+	} else {
+		call_reply(service, call, reply);
+	}
 }
+
+void method_list(struct service *service, struct call *call, const struct page_source *source)
+{
+	ProtobufCMessage *reply = NULL;
+	struct error error;
+	int r = page_reply(&reply, source, call->request, call->method->reply, &error);
+
+	method_answer(service, call, r, reply, &error);
+}
+
+void *method_preview(const char *verb, const char *collection, const char *name, const char *actor)
+{
+	Croft__V1__Operation *op = message_new(&croft__v1__operation__descriptor);
+	char target[128];
+
+	if (!op)
+		return NULL;
+	snprintf(target, sizeof(target), "%s%s%s", collection, name[0] ? "/" : "", name);
+	message_set_string(&op->verb, verb);
+	message_set_string(&op->target, target);
+	message_set_string(&op->actor, actor);
+	op->state = CROFT__V1__OPERATION__STATE__PENDING;
+	return op;
+}
+
+int method_patience(const Google__Protobuf__Duration *d, uint64_t *ns, struct error *err)
+{
+	if (d &&
+	    (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999 ||
+	     d->seconds > METHOD_PATIENCE_MAX || (d->seconds == METHOD_PATIENCE_MAX && d->nanos)))
+		return error_raise_field(err, "/deadline",
+					 "must be from 0s to %ds; without it the guest has %ds",
+					 METHOD_PATIENCE_MAX, METHOD_PATIENCE);
+	*ns = d ? message_duration_ns(d, UINT64_MAX) : METHOD_PATIENCE * 1000000000ull;
+	return 0;
+}
+
+/* --- Records --- */
 
 void method_create_vm(struct service *service, struct call *call)
 {
 	const Croft__V1__CreateVmRequest *request = (const void *)call->request;
-	struct vm_record *vm;
+	struct vm_record *vm = NULL;
 	struct error error;
+	void *reply = NULL;
 	int r;
 
 	if (!request->vm)
-		r = error_raise(&error, ERROR_INVALID_ARGUMENT, "a VM is required");
+		r = error_raise_field(&error, "/vm", "a VM is required");
+	else if (request->dry_run)
+		r = vm_check_new(service, request->vm, &error);
 	else
-		r = vm_record_new(service, request->vm, call->actor, &vm, &error);
-	if (r < 0)
-		call_fail(service, call, &error);
-	else
-		call_reply(service, call, message_copy(&vm->msg->base));
+		r = vm_record_new(service, request->vm, call->who.actor, &vm, &error);
+	if (r == 0 && request->dry_run) {
+		Croft__V1__Vm *msg = reply = vm_new_message(request->vm);
+
+		if (msg)
+			msg->status->state = CROFT__V1__VM_STATUS__STATE__DEFINED;
+	} else if (r == 0) {
+		reply = message_copy(&vm->msg->base);
+	}
+	method_answer(service, call, r, reply, &error);
 }
 
 void method_get_vm(struct service *service, struct call *call)
 {
 	const Croft__V1__GetVmRequest *request = (const void *)call->request;
 	struct error error;
-	struct vm_record *vm = find(service, request->name, &error);
+	struct vm_record *vm = vm_record_find(service, request->name, &error);
 
-	if (!vm)
-		call_fail(service, call, &error);
-	else
-		call_reply(service, call, message_copy(&vm->msg->base));
-}
-
-static Croft__V1__ListVmsResponse *list(struct service *service, const struct page *page)
-{
-	Croft__V1__ListVmsResponse *reply = message_new(&croft__v1__list_vms_response__descriptor);
-
-	if (!reply)
-		return NULL;
-	reply->vms = calloc(page->count ? page->count : 1, sizeof(*reply->vms));
-	if (!reply->vms)
-		return message_free(reply);
-	for (size_t i = 0; i < page->count; i++) {
-		const struct vm_record *vm = service->vms.entries[page->first + i].record;
-
-		reply->vms[i] = message_copy(&vm->msg->base);
-		if (!reply->vms[i])
-			return message_free(reply);
-		reply->n_vms++;
-	}
-	if (page->more)
-		message_set_string(&reply->next_page_token, reply->vms[page->count - 1]->name);
-	return reply;
+	method_answer(service, call, vm ? 0 : -ENOENT, vm ? message_copy(&vm->msg->base) : NULL,
+		      &error);
 }
 
 void method_list_vms(struct service *service, struct call *call)
 {
-	const Croft__V1__ListVmsRequest *request = (const void *)call->request;
-	struct error error;
-	struct page page;
+	static const char *const fields[] = { "name", "state", "image", "labels", NULL };
 
-	if (page_of(&page, &service->vms, request->page_size, request->page_token, &error) < 0)
-		call_fail(service, call, &error);
-	else
-		call_reply(service, call, list(service, &page));
+	method_list(service, call,
+		    &(struct page_source){ .table = &service->vms, .fields = fields });
+}
+
+/* The VM that a changing request names, when it has the revision that the client asks for. */
+static int find(struct service *service, struct call *call, const char *name,
+		struct vm_record **out, struct error *err)
+{
+	*out = vm_record_find(service, name, err);
+	return *out ? record_match(&(*out)->record, call->if_match, err) : -ENOENT;
 }
 
 void method_delete_vm(struct service *service, struct call *call)
 {
 	const Croft__V1__DeleteVmRequest *request = (const void *)call->request;
 	struct error error;
-	struct vm_record *vm = find(service, request->name, &error);
+	struct vm_record *vm = NULL;
 	void *reply = NULL;
-	int r = vm ? record_match(&vm->record, call->if_match, &error) : -ENOENT;
+	int r = find(service, call, request->name, &vm, &error);
 
+	if (r == 0)
+		r = vm_check_delete(vm, &error);
 	if (r == 0) {
 		reply = message_copy(&vm->msg->base);
-		r = reply ? vm_record_delete(service, vm, call->actor, &error)
-			  : error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+		if (!reply)
+			r = error_raise(&error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	}
-	if (r < 0) {
-		message_free(reply);
-		call_fail(service, call, &error);
-	} else {
+	if (r == 0 && !request->dry_run)
+		r = vm_record_delete(service, vm, call->who.actor, &error);
+	method_answer(service, call, r, reply, &error);
+}
+
+static int update(struct service *service, struct call *call, struct vm_update *change,
+		  struct error *error)
+{
+	Croft__V1__Vm *reply = NULL;
+	struct vm_record *vm = NULL;
+	int r = find(service, call, change->wish->name, &vm, error);
+
+	change->actor = call->who.actor;
+	if (r == 0)
+		r = vm_record_update(service, vm, change, &reply, error);
+	if (r == 0)
 		call_reply(service, call, reply);
-	}
+	return r;
+}
+
+void method_update_vm(struct service *service, struct call *call)
+{
+	const Croft__V1__UpdateVmRequest *request = (const void *)call->request;
+	struct vm_update change = { .wish = request->vm,
+				    .mask = request->update_mask,
+				    .dry_run = request->dry_run };
+	struct error error;
+	int r = request->vm ? update(service, call, &change, &error)
+			    : error_raise_field(&error, "/vm", "a VM is required");
+
+	if (r < 0)
+		call_fail(service, call, &error);
+}
+
+void method_resize_vm(struct service *service, struct call *call)
+{
+	const Croft__V1__ResizeVmRequest *request = (const void *)call->request;
+	static char *paths[] = { (char *)"spec.memory_target_bytes" };
+	Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+	Croft__V1__Vm wish = CROFT__V1__VM__INIT;
+	Croft__V1__VmSpec spec = CROFT__V1__VM_SPEC__INIT;
+	struct vm_update change = { .wish = &wish, .mask = &mask, .dry_run = request->dry_run };
+	struct error error;
+
+	mask.paths = paths;
+	mask.n_paths = ARRAY_SIZE(paths);
+	wish.name = request->name;
+	wish.spec = &spec;
+	spec.memory_target_bytes = request->memory_target_bytes;
+	if (update(service, call, &change, &error) == 0)
+		return;
+	/* The field has another place in this request. */
+	if (strcmp(error.field, "/spec/memory_target_bytes") == 0)
+		snprintf(error.field, sizeof(error.field), "/memory_target_bytes");
+	call_fail(service, call, &error);
+}
+
+/* --- Slow verbs --- */
+
+/* The operation that works on it now, or for a dry run one that has no name. */
+static void answer_verb(struct service *service, struct call *call, const struct vm_record *vm,
+			const char *preview)
+{
+	call_reply(service, call,
+		   preview ? method_preview(preview, "vms", vm->msg->name, call->who.actor)
+			   : message_copy(&vm->op->msg->base));
 }
 
 void method_start_vm(struct service *service, struct call *call)
 {
 	const Croft__V1__StartVmRequest *request = (const void *)call->request;
 	struct error error;
-	struct vm_record *vm = find(service, request->name, &error);
-	int r = vm ? record_match(&vm->record, call->if_match, &error) : -ENOENT;
+	struct vm_record *vm = NULL;
+	int r = find(service, call, request->name, &vm, &error);
 
 	if (r == 0)
-		r = vm_record_start(service, vm, call->actor, &error);
+		r = request->dry_run ? vm_check_start(service, vm, &error)
+				     : vm_record_start(service, vm, call->who.actor, &error);
 	if (r < 0)
 		call_fail(service, call, &error);
 	else
-		call_reply(service, call, message_copy(&vm->op->msg->base));
+		answer_verb(service, call, vm, request->dry_run ? "start" : NULL);
 }
 
 /* How long the guest is asked for; 0: not at all. */
-static int patience_of(const Croft__V1__StopVmRequest *request, uint64_t *ns, struct error *err)
+static int patience_of(bool force, const Google__Protobuf__Duration *deadline, uint64_t *ns,
+		       struct error *err)
 {
-	const Google__Protobuf__Duration *d = request->deadline;
-
-	if (request->force && d)
+	*ns = 0;
+	if (force && deadline)
 		return error_raise_field(err, "/deadline",
 					 "must be left out with force, which waits for nothing");
-	if (d && (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999 ||
-		  d->seconds > STOP_PATIENCE_MAX || (d->seconds == STOP_PATIENCE_MAX && d->nanos)))
-		return error_raise_field(err, "/deadline",
-					 "must be from 0s to %ds; without it the guest has %ds",
-					 STOP_PATIENCE_MAX, STOP_PATIENCE);
-	if (request->force)
-		*ns = 0;
-	else if (d)
-		*ns = message_duration_ns(d, STOP_PATIENCE_MAX * SECOND);
-	else
-		*ns = STOP_PATIENCE * SECOND;
-	return 0;
+	return force ? 0 : method_patience(deadline, ns, err);
 }
 
 void method_stop_vm(struct service *service, struct call *call)
 {
 	const Croft__V1__StopVmRequest *request = (const void *)call->request;
-	uint64_t patience_ns = 0;
+	struct vm_stop how = { .actor = call->who.actor };
 	struct error error;
-	struct vm_record *vm = find(service, request->name, &error);
-	int r = vm ? record_match(&vm->record, call->if_match, &error) : -ENOENT;
+	struct vm_record *vm = NULL;
+	int r = find(service, call, request->name, &vm, &error);
 
 	if (r == 0)
-		r = patience_of(request, &patience_ns, &error);
+		r = patience_of(request->force, request->deadline, &how.patience_ns, &error);
 	if (r == 0)
-		r = vm_record_stop(service, vm, patience_ns, call->actor, &error);
+		r = request->dry_run ? vm_check_stop(vm, how.patience_ns, &error)
+				     : vm_record_stop(service, vm, &how, &error);
 	if (r < 0)
 		call_fail(service, call, &error);
 	else
-		call_reply(service, call, message_copy(&vm->op->msg->base));
+		answer_verb(service, call, vm, request->dry_run ? "stop" : NULL);
+}
+
+void method_restart_vm(struct service *service, struct call *call)
+{
+	const Croft__V1__RestartVmRequest *request = (const void *)call->request;
+	struct vm_stop how = { .actor = call->who.actor };
+	struct error error;
+	struct vm_record *vm = NULL;
+	int r = find(service, call, request->name, &vm, &error);
+
+	if (r == 0)
+		r = patience_of(request->force, request->deadline, &how.patience_ns, &error);
+	if (r == 0)
+		r = request->dry_run ? vm_check_restart(service, vm, how.patience_ns, &error)
+				     : vm_record_restart(service, vm, &how, &error);
+	if (r < 0)
+		call_fail(service, call, &error);
+	else
+		answer_verb(service, call, vm, request->dry_run ? "restart" : NULL);
 }

@@ -9,6 +9,7 @@
 #include "agent/config.h"
 #include "agent/health.h"
 #include "agent/image.h"
+#include "agent/node.h"
 #include "agent/operation.h"
 #include "agent/state.h"
 #include "agent/version.h"
@@ -111,6 +112,17 @@ static void write_node(FILE *out, struct service *service)
 	}
 }
 
+static void write_conditions(FILE *out, struct service *service)
+{
+	family(out, "croft_node_condition", "gauge", NULL,
+	       "Conditions of the node: 1 for one that holds. All but the pressures are good ones.");
+	for (size_t i = 0; i < NODE_CONDITIONS; i++) {
+		label(out, "croft_node_condition{", "type", node_condition_type(i));
+		fputc('}', out);
+		end_count(out, service->node->conditions[i].status);
+	}
+}
+
 /* --- Objects by state --- */
 
 /* All states but the first, which means that there is none; one that no object is in was counted, too. */
@@ -198,6 +210,7 @@ static void write_operation_states(FILE *out, const struct service *service)
 /* A family's samples must stand together, so each VM is asked once and written many times. */
 struct guest {
 	const Croft__V1__Vm *vm;
+	const Croft__V1__VmSpec *spec; /* that it was started with */
 	struct vmm_stats stats;
 };
 
@@ -306,6 +319,33 @@ static void write_memory_and_console(FILE *out, const struct guests *all)
 		     offsetof(struct vmm_stats, console_bytes), false);
 }
 
+/* What a guest's balloon driver tells, where it has one. */
+static void write_balloon(FILE *out, const struct guests *all)
+{
+	family(out, "croft_vm_memory_balloon_bytes", "gauge", "bytes",
+	       "Memory that the guest has given up.");
+	for (size_t i = 0; i < all->count; i++) {
+		const struct guest *g = &all->guests[i];
+
+		if (!g->stats.balloon.driver_up)
+			continue;
+		begin(out, "croft_vm_memory_balloon_bytes", g);
+		fputc('}', out);
+		end_count(out, g->stats.balloon.actual);
+	}
+	family(out, "croft_vm_guest_memory_available_bytes", "gauge", "bytes",
+	       "Memory that the guest says it has left for new work.");
+	for (size_t i = 0; i < all->count; i++) {
+		const struct vmm_guest_memory *memory = &all->guests[i].stats.balloon.guest;
+
+		if (!(memory->told & (1u << VMM_GUEST_AVAILABLE)))
+			continue;
+		begin(out, "croft_vm_guest_memory_available_bytes", &all->guests[i]);
+		fputc('}', out);
+		end_count(out, memory->values[VMM_GUEST_AVAILABLE]);
+	}
+}
+
 /* A figure of all disks, which is a uint64_t at `offset` of theirs. */
 struct disk_figure {
 	const char *direction; /* or NULL */
@@ -318,14 +358,14 @@ static void write_disk_family(FILE *out, const struct guests *all, const char *n
 	for (size_t i = 0; i < all->count; i++) {
 		const struct guest *g = &all->guests[i];
 
-		for (size_t d = 0; d < g->stats.disk_count && d < g->vm->spec->n_disks; d++) {
+		for (size_t d = 0; d < g->stats.disk_count && d < g->spec->n_disks; d++) {
 			for (size_t f = 0; f < n; f++) {
 				uint64_t value;
 
 				memcpy(&value, (const char *)&g->stats.disks[d] + figures[f].offset,
 				       sizeof(value));
 				begin(out, name, g);
-				label(out, ",", "disk", g->vm->spec->disks[d]->name);
+				label(out, ",", "disk", g->spec->disks[d]->name);
 				if (figures[f].direction)
 					label(out, ",", "direction", figures[f].direction);
 				fputc('}', out);
@@ -376,11 +416,13 @@ static int write_guests(FILE *out, const struct service *service)
 		if (!vmm)
 			continue;
 		guests[all.count].vm = vm->msg;
+		guests[all.count].spec = vm_record_ran_with(vm);
 		vmm_stats(vmm, &guests[all.count].stats);
 		all.count++;
 	}
 	write_vcpus(out, &all);
 	write_memory_and_console(out, &all);
+	write_balloon(out, &all);
 	write_disks(out, &all);
 	return 0;
 }
@@ -396,6 +438,7 @@ char *metrics_text(struct service *service)
 		return NULL;
 	write_agent(out, service);
 	write_node(out, service);
+	write_conditions(out, service);
 	write_vm_states(out, service);
 	write_image_states(out, service);
 	write_operation_states(out, service);

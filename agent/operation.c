@@ -181,21 +181,16 @@ int operation_cancel(struct service *service, struct operation *op, struct error
 
 static int load(void *data, const char *name, const void *bytes, size_t n, struct error *err)
 {
-	static const struct error gone = { .code = ERROR_UNAVAILABLE,
-					   .message = "the agent ended while the operation ran" };
 	struct service *service = data;
 	Croft__V1__Operation *msg = croft__v1__operation__unpack(NULL, n, bytes);
-	struct operation *op;
 
 	if (!msg || strcmp(msg->name, name) != 0) {
 		message_free(msg);
 		return error_raise(err, ERROR_DATA_LOSS, "operation \"%s\" in the store is damaged",
 				   name);
 	}
-	op = add(service, msg);
-	if (!op)
+	if (!add(service, msg))
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	operation_end(service, op, &gone);
 	return 0;
 }
 
@@ -203,6 +198,20 @@ int operations_load(struct service *service, struct error *err)
 {
 	service->operations.compare = table_compare_numbered;
 	return store_load(service->store, "operation", load, service, err);
+}
+
+void operations_settle(struct service *service)
+{
+	static const struct error gone = { .code = ERROR_UNAVAILABLE,
+					   .message = "the agent ended while the operation ran" };
+
+	for (size_t i = 0; i < service->operations.count; i++) {
+		struct operation *op = service->operations.entries[i].record;
+
+		if (!op->job)
+			operation_end(service, op, &gone);
+	}
+	prune(service);
 }
 
 void operations_free(struct service *service)

@@ -39,8 +39,10 @@ void operation_refresh(struct operation *op);
 /* Asks its job to end, or calls cancel. CONFLICT when it has ended or cannot be cancelled. */
 int operation_cancel(struct service *service, struct operation *op, struct error *err);
 
-/* Brings the records back; those that had not ended fail, because their work ended with the agent before. */
+/* Brings the records back. */
 int operations_load(struct service *service, struct error *err);
+/* Those that had not ended, and that nobody has gone on with, fail, because their work ended with the agent before. */
+void operations_settle(struct service *service);
 void operations_free(struct service *service);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What VMs, images, operations and events have in common: revisions, storing, pages.
+// What VMs, images and operations have in common: revisions and storing.
 
 #include "agent/record.h"
 
@@ -8,10 +8,6 @@
 #include <sys/random.h>
 
 #include "agent/state.h"
-
-#define PAGE_SIZE_DEFAULT 100u
-#define PAGE_SIZE_MAX	  1000u
-#define PAGE_TOKEN_MAX	  128u
 
 void record_uid(char out[RECORD_UID])
 {
@@ -32,6 +28,7 @@ void record_touch(struct service *service, struct record *record)
 {
 	if (record->revision)
 		*record->revision = ++service->revision;
+	service->changes++;
 	service->changed = true;
 	if (record->dirty)
 		return;
@@ -58,6 +55,7 @@ int record_forget(struct service *service, struct record *record, struct error *
 	if (store_delete(service->store, record->kind, record->name) < 0)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	unlist(service, record);
+	service->changes++;
 	service->changed = true;
 	return 0;
 }
@@ -87,23 +85,4 @@ int record_match(const struct record *record, uint64_t if_match, struct error *e
 	return error_raise(err, ERROR_PRECONDITION,
 			   "%s \"%s\" has revision %" PRIu64 ", not %" PRIu64, record->kind,
 			   record->name, *record->revision, if_match);
-}
-
-int page_of(struct page *out, const struct table *table, uint32_t page_size, const char *token,
-	    struct error *err)
-{
-	size_t size = page_size ? page_size : PAGE_SIZE_DEFAULT;
-	size_t left;
-
-	if (size > PAGE_SIZE_MAX)
-		return error_raise_field(err, "/page_size", "%u: 1 to %u are allowed", page_size,
-					 PAGE_SIZE_MAX);
-	if (strlen(token) > PAGE_TOKEN_MAX)
-		return error_raise_field(err, "/page_token",
-					 "not a token that a list has answered");
-	out->first = token[0] ? table_after(table, token) : 0;
-	left = table->count - out->first;
-	out->count = left < size ? left : size;
-	out->more = left > out->count;
-	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What VMs, images, operations and events have in common: a message that is kept in the store under its kind and name.
+ * What VMs, images and operations have in common: a message that is kept in the store under its kind and name.
  */
 #ifndef CROFT_AGENT_RECORD_H
 #define CROFT_AGENT_RECORD_H
@@ -10,10 +10,9 @@
 #include "vmm/base.h"
 
 struct service;
-struct table;
 
 struct record {
-	const char *kind; /* "vm", "image", "operation", "event" */
+	const char *kind; /* "vm", "image", "operation", ... */
 	const char *name; /* the message's own */
 	const ProtobufCMessage *message;
 	uint64_t *revision; /* the message's, or NULL */
@@ -37,13 +36,5 @@ int records_queue(struct service *service);
 
 /* ERROR_PRECONDITION when if_match is neither 0 nor the record's revision. */
 int record_match(const struct record *record, uint64_t if_match, struct error *err);
-
-/* A page of a table: entries[first] and `count` on, and whether more follow. */
-struct page {
-	size_t first, count;
-	bool more;
-};
-int page_of(struct page *out, const struct table *table, uint32_t page_size, const char *token,
-	    struct error *err);
 
 #endif

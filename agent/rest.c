@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The REST door: listeners, the threads of libmicrohttpd, and the watch for clients that vanish.
+// The REST door: its life, the requests that are with the service, and the watch for clients that vanish.
 
 #include "agent/rest.h"
 
-#include <grp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "agent/config.h"
-#include "agent/log.h"
 #include "agent/rest_request.h"
 
-#define LISTEN_BACKLOG 128
 #define CLOSE_GRACE_MS 500 /* running answers get this long when the agent goes down */
 
 /* --- Posted requests --- */
@@ -46,7 +40,8 @@ static void call_done(struct call *call)
 		rest->first = r->next;
 	if (r->next)
 		r->next->prev = r->prev;
-	socket_watch(r, EPOLL_CTL_DEL);
+	if (r->watched)
+		socket_watch(r, EPOLL_CTL_DEL);
 	MHD_resume_connection(r->connection);
 	rest->posted--;
 	pthread_cond_broadcast(&rest->changed);
@@ -74,7 +69,13 @@ bool rest_post(struct request *r)
 		rest->posted++;
 		MHD_suspend_connection(r->connection);
 		service_post(rest->service, r->call);
-		socket_watch(r, EPOLL_CTL_ADD);
+		/*
+		 * A client that shuts its side may have gone, or just have nothing more to say. What is answered soon
+		 * is answered.
+		 */
+		r->watched = r->stream || r->patient || r->state == REQUEST_WAIT;
+		if (r->watched)
+			socket_watch(r, EPOLL_CTL_ADD);
 	}
 	pthread_mutex_unlock(&rest->lock);
 	return !closing;
@@ -110,204 +111,30 @@ static void *watch(void *data)
 	}
 }
 
-/* --- libmicrohttpd's callbacks --- */
-
-/* A NUL in the path would end it early for everybody who reads it as a string. */
-static const char bad_uri[] = "";
-
-static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
-{
-	(void)cls;
-	(void)connection;
-	return strstr(uri, "%00") ? (void *)(uintptr_t)bad_uri : NULL;
-}
-
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
-				  const char *method, const char *version, const char *data,
-				  size_t *size, void **context)
-{
-	struct request *r = *context;
-
-	(void)version;
-	if (r && (const char *)r != bad_uri)
-		return *size ? request_data(r, data, size) : request_step(r);
-
-	r = request_begin(cls, connection, method, url);
-	if (r && *context && !r->error.code)
-		error_raise(&r->error, ERROR_INVALID_ARGUMENT, "the URL has a NUL character in it");
-	*context = r;
-	if (!r)
-		return MHD_NO;
-	return r->error.code && !request_reads_body(r) ? request_step(r) : MHD_YES;
-}
-
-static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
-			 enum MHD_RequestTerminationCode why)
-{
-	(void)cls;
-	(void)connection;
-	(void)why;
-	if (*context && *context != bad_uri)
-		request_free(*context);
-	*context = NULL;
-}
-
-static void on_log(void *cls, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
-static void on_log(void *cls, const char *format, va_list ap)
-{
-	char line[256];
-	size_t n;
-
-	(void)cls;
-	vsnprintf(line, sizeof(line), format, ap);
-	n = strlen(line);
-	while (n && line[n - 1] == '\n')
-		line[--n] = '\0';
-	log_warning("rest: %s", line);
-}
-
-/* --- Listeners --- */
-
-/* Removes a socket file that no process listens on, as one that was killed leaves it. */
-static int remove_stale(const struct sockaddr_un *addr, struct error *err)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "socket");
-	if (lstat(addr->sun_path, &st))
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return error_raise(err, ERROR_CONFLICT, "is there and is not a socket");
-	if (!connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) || errno != ECONNREFUSED)
-		return error_raise(err, ERROR_CONFLICT, "another process listens on it");
-	if (unlink(addr->sun_path))
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "unlink");
-	return 0;
-}
-
-static int socket_rights(const struct config *config, struct error *err)
-{
-	const struct group *group;
-
-	if (!config->socket_group || !config->socket_group[0])
-		return 0;
-	group = getgrnam(config->socket_group);
-	if (!group)
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "unknown group \"%s\"",
-				   config->socket_group);
-	if (chown(config->listen_unix, (uid_t)-1, group->gr_gid) ||
-	    chmod(config->listen_unix, 0660))
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "group \"%s\"",
-					 config->socket_group);
-	return 0;
-}
-
-static int listen_unix(struct rest *rest, int *out, struct error *err)
-{
-	const char *path = rest->config->listen_unix;
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	_cleanup_close_ int fd = -1;
-	int rc;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "longer than %zu bytes",
-				   sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, path, strlen(path));
-	rc = remove_stale(&addr, err);
-	if (rc)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "socket");
-	/* bind() makes the file with the socket's own mode; the umask belongs to all threads. */
-	if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "bind");
-	rest->socket_bound = true;
-	rc = socket_rights(rest->config, err);
-	if (rc)
-		return rc;
-	if (listen(fd, LISTEN_BACKLOG))
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "listen");
-	*out = TAKE_FD(fd);
-	return 0;
-}
-
-static int listen_tcp(const struct config_address *address, int *out, struct error *err)
-{
-	_cleanup_close_ int fd =
-		socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int on = 1;
-
-	if (fd < 0)
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "socket");
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "SO_REUSEADDR");
-	if (bind(fd, (const struct sockaddr *)&address->addr, address->len))
-		return error_raise_errno(err,
-					 errno == EADDRINUSE ? ERROR_CONFLICT : ERROR_UNAVAILABLE,
-					 errno, "bind");
-	if (listen(fd, LISTEN_BACKLOG))
-		return error_raise_errno(err, ERROR_UNAVAILABLE, errno, "listen");
-	*out = TAKE_FD(fd);
-	return 0;
-}
-
-/* libmicrohttpd owns the socket from here on, also when it fails. */
-static int daemon_new(struct MHD_Daemon **out, struct rest *rest, int fd, struct error *err)
-{
-	struct MHD_Daemon *d = MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-		NULL, NULL, on_request, rest, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int)REST_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned int)REST_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)REST_CONNECTION_MEMORY, MHD_OPTION_END);
-
-	if (!d)
-		return error_raise(err, ERROR_UNAVAILABLE, "libmicrohttpd does not start");
-	*out = d;
-	return 0;
-}
-
-static int listen_all(struct rest *rest, struct error *err)
-{
-	const struct config *config = rest->config;
-	int fd = -1, rc;
-
-	if (config->listen_unix && config->listen_unix[0]) {
-		rc = listen_unix(rest, &fd, err);
-		if (!rc)
-			rc = daemon_new(&rest->unix_daemon, rest, fd, err);
-		if (rc)
-			return error_widen(err, "REST on %s", config->listen_unix);
-	}
-	if (config->listen_tcp.len) {
-		rc = listen_tcp(&config->listen_tcp, &fd, err);
-		if (!rc)
-			rc = daemon_new(&rest->tcp_daemon, rest, fd, err);
-		if (rc)
-			return error_widen(err, "REST on %s", config->listen_tcp.text);
-	}
-	return 0;
-}
-
 /* --- Life --- */
+
+static int find_method(const struct method **out, const char *name, struct error *err)
+{
+	*out = service_method_find(name);
+	if (!*out)
+		return error_raise(err, ERROR_INTERNAL, "REST: the service has no %s", name);
+	return 0;
+}
 
 static int find_methods(struct rest *rest, struct error *err)
 {
+	int rc = 0;
+
 	rest->methods = calloc(rest_route_count, sizeof(struct method *));
-	if (!rest->methods)
+	rest->watches = calloc(rest_route_count, sizeof(struct method *));
+	if (!rest->methods || !rest->watches)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	for (size_t i = 0; i < rest_route_count; i++) {
-		rest->methods[i] = service_method_find(rest_routes[i].rpc);
-		if (!rest->methods[i])
-			return error_raise(err, ERROR_INTERNAL, "REST: the service has no %s",
-					   rest_routes[i].rpc);
+	for (size_t i = 0; !rc && i < rest_route_count; i++) {
+		rc = find_method(&rest->methods[i], rest_routes[i].rpc, err);
+		if (!rc && rest_routes[i].watch)
+			rc = find_method(&rest->watches[i], rest_routes[i].watch, err);
 	}
-	return 0;
+	return rc;
 }
 
 static int watcher_new(struct rest *rest, struct error *err)
@@ -327,8 +154,31 @@ static int watcher_new(struct rest *rest, struct error *err)
 	return 0;
 }
 
+static int listen_all(struct rest *rest, struct tls *tls, struct error *err)
+{
+	const struct config *config = rest->config;
+	struct listener *listener = &rest->unix_listener;
+	int rc = 0;
+
+	if (config->listen_unix && config->listen_unix[0])
+		rc = listener_unix(listener, err);
+	if (!rc && config->listen_tcp.len) {
+		listener = &rest->tcp_listener;
+		rc = listener_tcp(listener, &config->listen_tcp, err);
+	}
+	if (!rc && config->listen_tls.len) {
+		listener = &rest->tls_listener;
+		rc = rest_tls_new(&listener->tls, tls, err);
+		if (!rc)
+			rc = listener_tcp(listener, &config->listen_tls, err);
+		else
+			listener->name = config->listen_tls.text;
+	}
+	return rc ? error_widen(err, "REST on %s", listener->name) : 0;
+}
+
 int rest_new(struct rest **out, const struct config *config, struct service *service,
-	     struct error *err)
+	     struct tls *tls, struct error *err)
 {
 	struct rest *rest = calloc(1, sizeof(*rest));
 	pthread_condattr_t attr;
@@ -339,6 +189,8 @@ int rest_new(struct rest **out, const struct config *config, struct service *ser
 	rest->config = config;
 	rest->service = service;
 	rest->epoll = rest->stop = -1;
+	rest->unix_listener = rest->tcp_listener = rest->tls_listener =
+		(struct listener){ .rest = rest, .quiet = -1 };
 	pthread_mutex_init(&rest->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -348,7 +200,9 @@ int rest_new(struct rest **out, const struct config *config, struct service *ser
 	if (!rc)
 		rc = watcher_new(rest, err);
 	if (!rc)
-		rc = listen_all(rest, err);
+		rc = sockets_new(&rest->sockets, rest, err);
+	if (!rc)
+		rc = listen_all(rest, tls, err);
 	if (rc) {
 		rest_free(rest);
 		return rc;
@@ -377,30 +231,19 @@ static void drain(struct rest *rest)
 	pthread_mutex_unlock(&rest->lock);
 }
 
-static void daemon_free(struct MHD_Daemon *d, int listener)
-{
-	if (!d)
-		return;
-	MHD_stop_daemon(d);
-	/* A daemon that was quiesced leaves its socket to us. */
-	base_close(listener);
-}
-
 struct rest *rest_free(struct rest *rest)
 {
-	int unix_fd = -1, tcp_fd = -1;
-
 	if (!rest)
 		return NULL;
-	if (rest->unix_daemon)
-		unix_fd = MHD_quiesce_daemon(rest->unix_daemon);
-	if (rest->tcp_daemon)
-		tcp_fd = MHD_quiesce_daemon(rest->tcp_daemon);
+	listener_quiet(&rest->unix_listener);
+	listener_quiet(&rest->tcp_listener);
+	listener_quiet(&rest->tls_listener);
 	drain(rest);
-	daemon_free(rest->tcp_daemon, tcp_fd);
-	daemon_free(rest->unix_daemon, unix_fd);
-	if (rest->socket_bound)
-		unlink(rest->config->listen_unix);
+	sockets_close(rest->sockets);
+	listener_stop(&rest->tls_listener);
+	listener_stop(&rest->tcp_listener);
+	listener_stop(&rest->unix_listener);
+	sockets_free(rest->sockets);
 	if (rest->watcher_runs) {
 		uint64_t one = 1;
 
@@ -412,6 +255,7 @@ struct rest *rest_free(struct rest *rest)
 	pthread_cond_destroy(&rest->changed);
 	pthread_mutex_destroy(&rest->lock);
 	free(rest->methods);
+	free(rest->watches);
 	free(rest);
 	return NULL;
 }

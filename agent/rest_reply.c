@@ -17,7 +17,11 @@ enum MHD_Result reply_queue(struct request *r, struct MHD_Response *response, un
 
 	if (!response)
 		return MHD_NO;
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	if (type)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	/* Room for others. */
+	if (r->link->spare)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	rc = MHD_queue_response(r->connection, status, response);
@@ -44,15 +48,51 @@ static void add_location(struct request *r, struct MHD_Response *response,
 	MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, location);
 }
 
+static void add_etag(struct MHD_Response *response, uint64_t revision)
+{
+	char etag[32];
+
+	snprintf(etag, sizeof(etag), "\"%" PRIu64 "\"", revision);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
+}
+
+/* What If-Match and If-None-Match say of an object that is read: RFC 9110, section 13. 0: nothing against it. */
+static unsigned int read_precondition(const struct request *r, uint64_t revision)
+{
+	if (!revision || strcmp(r->match.route->method, "GET") != 0)
+		return 0;
+	if (r->call->if_match && r->call->if_match != revision)
+		return 412;
+	return param_none_match(r, revision) ? 0 : 304;
+}
+
+static enum MHD_Result reply_not_modified(struct request *r, uint64_t revision)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+
+	if (response)
+		add_etag(response, revision);
+	return reply_queue(r, response, 304, NULL);
+}
+
 enum MHD_Result reply_message(struct request *r, const ProtobufCMessage *message,
 			      unsigned int status)
 {
 	uint64_t revision = transcode_u64(message, "revision");
+	unsigned int precondition = read_precondition(r, revision);
 	struct MHD_Response *response;
 	struct error error = { 0 };
-	char *text, etag[32];
+	char *text;
 	size_t size;
 
+	if (precondition == 304)
+		return reply_not_modified(r, revision);
+	if (precondition) {
+		error_raise(&error, ERROR_PRECONDITION, "revision is %" PRIu64 ", not %" PRIu64,
+			    revision, r->call->if_match);
+		return reply_error(r, &error, 0);
+	}
 	if (transcode_print(&text, &size, message, &error))
 		return reply_error(r, &error, 0);
 	response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
@@ -60,10 +100,8 @@ enum MHD_Result reply_message(struct request *r, const ProtobufCMessage *message
 		free(text);
 		return MHD_NO;
 	}
-	if (revision) {
-		snprintf(etag, sizeof(etag), "\"%" PRIu64 "\"", revision);
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
-	}
+	if (revision)
+		add_etag(response, revision);
 	if (status == 201 || status == 202)
 		add_location(r, response, message);
 	return reply_queue(r, response, status, "application/json");
@@ -104,6 +142,13 @@ enum MHD_Result reply_problem(struct request *r, const ProtobufCMessage *problem
 		return MHD_NO;
 	if (status == 405)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->match.allow);
+	if (status == 415 && strcmp(r->match.route->method, "PATCH") == 0)
+		MHD_add_response_header(response, "Accept-Patch",
+					"application/merge-patch+json, application/json");
+	if (status == 426) {
+		MHD_add_response_header(response, MHD_HTTP_HEADER_UPGRADE, "websocket");
+		MHD_add_response_header(response, "Sec-WebSocket-Version", "13");
+	}
 	if (status == 429 || status == 503)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	return reply_queue(r, response, status, "application/problem+json");

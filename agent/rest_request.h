@@ -12,30 +12,24 @@
 #include <pthread.h>
 
 #include "agent/rest.h"
+#include "agent/rest_limits.h"
+#include "agent/rest_listen.h"
 #include "agent/rest_route.h"
 #include "agent/service.h"
 
-#define REST_BODY_MAX	       (1024 * 1024) /* bytes of a body that is read; more is 413 */
-#define REST_DISCARD_MAX       (16 * 1024 * 1024) /* bytes of a refused body that are read to be polite */
-#define REST_CONSOLE_MAX       (1024 * 1024) /* bytes of one console answer without follow */
-#define REST_CONSOLE_CHUNK     65536	     /* bytes of one read of the console */
-#define REST_WAIT_MAX_SECONDS  300
-#define REST_CONNECTIONS_MAX   512	   /* of each listener */
-#define REST_IDLE_SECONDS      30	   /* a connection on which nothing moves is closed */
-#define REST_CONNECTION_MEMORY (32 * 1024) /* bytes of request line and headers; more is 431 */
-
-struct request;
+struct sockets;
 
 struct rest {
 	const struct config *config;
 	struct service *service;
-	struct MHD_Daemon *unix_daemon, *tcp_daemon;
+	struct listener unix_listener, tcp_listener, tls_listener;
+	struct sockets *sockets;
 	const struct method **methods; /* of the rows of rest_routes */
+	const struct method **watches; /* the same of their `watch` */
 	pthread_t watcher;
 	bool watcher_runs;
 	int epoll; /* the sockets of suspended connections, to see clients that vanish */
 	int stop;  /* eventfd: the watcher ends */
-	bool socket_bound;
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* posted and active get smaller */
@@ -55,44 +49,47 @@ enum request_state {
 
 struct request {
 	struct rest *rest;
+	struct link *link;
 	struct MHD_Connection *connection;
 	struct route_match match;
+	const struct method *method; /* the row's RPC, or the one that it watches with */
 	enum request_state state;
 	unsigned int status; /* of the error, where it is REST's own; 0: the table's */
 	struct error error;  /* what was found before the call */
-	bool head;
-	bool follow, verbose;
+	bool head, verbose;
+	bool patient; /* its call may take as long as the client said */
+	bool stream;  /* `method` is a stream, and counts as one */
+	bool counted; /* it was counted at the listener */
+	bool upgraded; /* it has become a WebSocket, and waits only for libmicrohttpd to be done with it */
 	const char *wait; /* the text of ?wait of a slow verb; lives as long as the request */
-	char *body;
+	char *body;	  /* that was read; then the text that a stream or a console sends */
 	size_t body_size, body_room, body_seen;
+	size_t body_sent;	/* of a stream's text */
+	bool rendered;		/* the stream's answer is text in `body` */
+	uint64_t console_first; /* offset of the first byte of the console that is answered */
 
 	struct call *call; /* the last one */
-	struct {
-		uint64_t first; /* offset of the first byte of the console that is answered */
-		size_t sent;	/* bytes of the call's reply, or of events' text, that were sent */
-		bool rendered;	/* the events of the call's reply are text in `body` */
-	} stream;
 
 	/* Under rest->lock. */
 	bool posted, gone;
+	bool watched; /* its socket is in rest->epoll */
 	uint64_t id;
 	struct request *next, *prev;
 };
 
-static inline const struct method *request_method(const struct request *r)
-{
-	return r->rest->methods[r->match.route - rest_routes];
-}
-
 /* rest.c: posts r->call and suspends the connection; false when the agent is closing, and nothing was done then. */
 bool rest_post(struct request *r);
 
-/* rest_request.c */
-void *request_begin(struct rest *rest, struct MHD_Connection *connection, const char *method,
-		    const char *url);
+/* rest_request.c. `refused` is what was wrong with the URI's form, or NULL. */
+struct request *request_begin(struct link *link, struct MHD_Connection *connection,
+			      const char *method, const char *url, const char *refused);
 enum MHD_Result request_data(struct request *r, const char *data, size_t *size);
 enum MHD_Result request_step(struct request *r);
 void request_free(struct request *r);
+/* The request is not the listener's any more, but its memory is: of a connection that becomes a WebSocket. */
+void request_release(struct request *r);
+/* Frees its call, which is not posted; a stream is closed. */
+void request_drop_call(struct request *r);
 /*
  * Whether a refused request is answered behind its body: most clients read nothing before they have sent it all. One that
  * asks first (Expect), or announces too much, is answered at once.
@@ -100,6 +97,22 @@ void request_free(struct request *r);
 bool request_reads_body(const struct request *r);
 /* A call of that method with a new request message; NULL with r->error raised. */
 struct call *request_call_new(struct request *r, const struct method *method);
+
+/* rest_param.c: what request line and headers say. Negative with r->error, and perhaps r->status. */
+const char *request_header(const struct request *r, const char *name);
+/* Whether the query has that parameter; its first value, NULL when it has no '='. */
+bool param_query(const struct request *r, const char *key, const char **value);
+int request_fail(struct request *r, unsigned int status, enum error_code code, const char *text);
+int param_check_headers(struct request *r);
+/* Finds r->method: the row's own, or the stream that the client asks for. */
+void param_choose_method(struct request *r);
+/* Path, query and headers into r->call. The path overrides what a body says, so it comes behind it. */
+int param_take(struct request *r);
+/* Whether If-None-Match lets an object of that revision through. */
+bool param_none_match(const struct request *r, uint64_t revision);
+
+/* rest_body.c: the body into r->call. */
+int body_take(struct request *r);
 
 /* rest_reply.c: each queues a response, which ends the request. */
 enum MHD_Result reply_error(struct request *r, const struct error *error, unsigned int status);
@@ -112,14 +125,21 @@ enum MHD_Result reply_text(struct request *r, const ProtobufCMessage *message);
 enum MHD_Result reply_queue(struct request *r, struct MHD_Response *response, unsigned int status,
 			    const char *type);
 
-/* rest_console.c: the call of a ROUTE_READ has been answered without error. */
+/* rest_console.c: the call of a ROUTE_READ that does not follow has been answered without error. */
 enum MHD_Result console_step(struct request *r);
 
+/* rest_stream.c: the first answer of a stream is there, without error. */
+enum MHD_Result stream_begin(struct request *r);
+
+/* rest_socket.c: the same of one that becomes a WebSocket; and whether its headers say so, as param_check_headers(). */
+enum MHD_Result socket_upgrade(struct request *r);
+int socket_check_headers(struct request *r);
 /*
- * rest_event.c: the call of a ROUTE_EVENTS has its parameters, and gets those of a stream if the client wants one; negative
- * with r->error raised. The second when the call has been answered without error.
+ * One thread for all WebSockets. sockets_close() says goodbye to each, and returns when there is none any more; the service
+ * must run. Both it and sockets_free() take NULL.
  */
-int events_begin(struct request *r);
-enum MHD_Result events_step(struct request *r);
+int sockets_new(struct sockets **out, struct rest *rest, struct error *err);
+void sockets_close(struct sockets *sockets);
+struct sockets *sockets_free(struct sockets *sockets);
 
 #endif

@@ -9,29 +9,39 @@
 #include "vmm/base.h"
 
 enum route_kind {
-	ROUTE_JSON,   /* JSON in, JSON out */
+	ROUTE_JSON,   /* JSON in, JSON out; with Accept: text/event-stream the events of `watch` */
 	ROUTE_HEALTH, /* 503 when the reply is not ok; passing checks only with ?verbose */
 	ROUTE_TEXT,   /* the reply's text as it is, as what `type` says */
-	ROUTE_READ,   /* the reply's bytes as text/plain; with ?follow until they end */
-	ROUTE_EVENTS, /* JSON; with Accept: text/event-stream a stream that goes on */
+	ROUTE_READ,   /* the reply's bytes as text/plain; with ?follow those of `watch` */
 	ROUTE_WRITE,  /* the body's bytes as they are, into the field `body` */
+	ROUTE_SOCKET, /* the stream `rpc` as a WebSocket */
 };
 
 struct route {
 	const char *method;
-	const char *
-		path; /* at most one parameter, which is a field of the request: "/v1/vms/{name}:start" */
-	const char *rpc;  /* name in service_methods */
-	const char *body; /* "*": the request; a field's name: that field; NULL: a body is refused */
+	/*
+	 * "/v1/vms/{name}:start": at most one parameter. It is a field of the request, or where that has none of that
+	 * name, of the body.
+	 */
+	const char *path;
+	const char *rpc; /* name in service_methods */
+	/* Of a GET: the stream of the same thing, when the client asks for one. */
+	const char *watch;
+	/*
+	 * "*": the request; a field's name: that field; NULL: a body is refused. With PATCH it is a merge patch, and with PUT
+	 * it replaces: both fill the request's update_mask, where it has one.
+	 */
+	const char *body;
+	bool may_be_empty;   /* a body that is a field; "*" always may */
 	unsigned int status; /* of success */
 	enum route_kind kind;
 	const char *type; /* Content-Type of a ROUTE_TEXT */
 	const char *
-		query; /* parameters that are fields: "page_size page_token"; "wait=timeout": of another name */
+		query; /* parameters that are fields: "page_size"; "wait=timeout": of another name */
 	const char *own;   /* parameters that REST itself understands: "follow" */
 	const char *fixed; /* "kind=live": a field that the path decides */
-	const char *
-		when; /* the row is meant when this query parameter is there; it comes before the one without */
+	/* The row is meant when this query parameter is there; it comes before the one without. */
+	const char *when;
 };
 
 extern const struct route rest_routes[];

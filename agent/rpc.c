@@ -22,8 +22,7 @@ static void close_calls(struct rpc *rpc)
 {
 	rpc->closing = true;
 	for (struct rpc_call *c = rpc->first; c; c = c->next)
-		if (c->posted)
-			service_cancel(rpc->service, c->work);
+		rpc_call_cancel(c);
 }
 
 static void accepted(struct rpc_call *c, bool ok)
@@ -90,49 +89,88 @@ static void on_log(gpr_log_func_args *args)
 	log_warning("grpc: %s", args->message);
 }
 
-static void integer_arg(grpc_arg *arg, const char *key, int value)
-{
-	arg->type = GRPC_ARG_INTEGER;
-	arg->key = (char *)(uintptr_t)key;
-	arg->value.integer = value;
-}
-
 static grpc_server *server_new(void)
 {
-	grpc_arg args[6];
+	static const struct {
+		const char *key;
+		int value;
+	} settings[] = {
+		{ GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_MAX },
+		{ GRPC_ARG_MAX_METADATA_SIZE, RPC_METADATA_MAX },
+		{ GRPC_ARG_MAX_CONCURRENT_STREAMS, RPC_CONNECTION_CALLS_MAX },
+		/* Two agents must not share a port. */
+		{ GRPC_ARG_ALLOW_REUSEPORT, 0 },
+		/* A small compressed message may be a large one. */
+		{ GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE },
+		/* A client that is gone without a word is noticed. */
+		{ GRPC_ARG_KEEPALIVE_TIME_MS, 60 * 1000 },
+		{ GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1 },
+		{ GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 20 * 1000 },
+		/* Nobody reads what channelz would keep of each call. */
+		{ GRPC_ARG_ENABLE_CHANNELZ, 0 },
+	};
+	grpc_arg args[ARRAY_SIZE(settings) + 1];
 	grpc_channel_args all = { .num_args = ARRAY_SIZE(args), .args = args };
+	grpc_resource_quota *quota = grpc_resource_quota_create("croft");
+	grpc_server *server;
 
-	integer_arg(&args[0], GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_MAX);
-	integer_arg(&args[1], GRPC_ARG_MAX_METADATA_SIZE, RPC_METADATA_MAX);
-	integer_arg(&args[2], GRPC_ARG_MAX_CONCURRENT_STREAMS, RPC_STREAMS_MAX);
-	/* Two agents must not share a port. */
-	integer_arg(&args[3], GRPC_ARG_ALLOW_REUSEPORT, 0);
-	/* A small compressed message may be a large one. */
-	integer_arg(&args[4], GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
-		    1 << GRPC_COMPRESS_NONE);
-	/* A client that is gone without a word is noticed. */
-	integer_arg(&args[5], GRPC_ARG_KEEPALIVE_TIME_MS, 60 * 1000);
-	return grpc_server_create(&all, NULL);
+	grpc_resource_quota_resize(quota, RPC_MEMORY_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		args[i] = (grpc_arg){ .type = GRPC_ARG_INTEGER,
+				      .key = (char *)(uintptr_t)settings[i].key,
+				      .value.integer = settings[i].value };
+	args[ARRAY_SIZE(settings)] = (grpc_arg){
+		.type = GRPC_ARG_POINTER,
+		.key = (char *)(uintptr_t)GRPC_ARG_RESOURCE_QUOTA,
+		.value.pointer = { .p = quota, .vtable = grpc_resource_quota_arg_vtable() },
+	};
+	server = grpc_server_create(&all, NULL);
+	grpc_resource_quota_unref(quota);
+	return server;
 }
 
-static int server_listen(struct rpc *rpc, const struct config_address *address, struct error *err)
+static int listen_on(struct rpc *rpc, const struct config_address *address,
+		     grpc_server_credentials *credentials, struct error *err)
 {
-	grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
-	int port = grpc_server_add_http2_port(rpc->server, address->text, plain);
+	int port = 0;
 
-	grpc_server_credentials_release(plain);
+	if (credentials)
+		port = grpc_server_add_http2_port(rpc->server, address->text, credentials);
+	grpc_server_credentials_release(credentials);
 	return port ? 0
 		    : error_raise(err, ERROR_CONFLICT, "gRPC on %s: cannot be listened on",
 				  address->text);
 }
 
-int rpc_new(struct rpc **out, const struct config *config, struct service *service,
+static int listen_all(struct rpc *rpc, struct error *err)
+{
+	const struct config *config = rpc->config;
+	int rc = 0;
+
+	if (config->listen_grpc.len)
+		rc = listen_on(rpc, &config->listen_grpc, grpc_insecure_server_credentials_create(),
+			       err);
+	if (!rc && config->listen_grpc_tls.len)
+		rc = listen_on(rpc, &config->listen_grpc_tls, rpc_tls_credentials(rpc), err);
+	return rc;
+}
+
+void rpc_prepare(void)
+{
+	/*
+	 * gRPC core has no setting for it, but reads the cipher suites of TLS 1.2 from here. With one that needs a key which
+	 * nobody has, no handshake but that of TLS 1.3 succeeds.
+	 */
+	setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES128-CBC-SHA", 1);
+}
+
+int rpc_new(struct rpc **out, const struct config *config, struct service *service, struct tls *tls,
 	    struct error *err)
 {
 	struct rpc *rpc;
 	int rc;
 
-	if (!config->listen_grpc.len) {
+	if (!config->listen_grpc.len && !config->listen_grpc_tls.len) {
 		*out = NULL;
 		return 0;
 	}
@@ -142,12 +180,14 @@ int rpc_new(struct rpc **out, const struct config *config, struct service *servi
 	gpr_set_log_function(on_log);
 	gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
 	grpc_init();
+	rpc->config = config;
 	rpc->service = service;
+	rpc->tls = tls;
 	pthread_mutex_init(&rpc->answering, NULL);
 	rpc->queue = grpc_completion_queue_create_for_next(NULL);
 	rpc->server = server_new();
 	grpc_server_register_completion_queue(rpc->server, rpc->queue, NULL);
-	rc = server_listen(rpc, &config->listen_grpc, err);
+	rc = listen_all(rpc, err);
 	if (!rc) {
 		grpc_server_start(rpc->server);
 		rpc_accept(rpc);

@@ -1,29 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gRPC call from its name to its status.
+// A gRPC call from its first message to its status.
 
 #include "agent/rpc_call.h"
 
 #include <string.h>
 
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
-#include <grpc/support/alloc.h>
 
-#include "agent/auth.h"
 #include "agent/fault.h"
 #include "agent/message.h"
-#include "agent/transcode.h"
-#include "croft/v1/node.pb-c.h"
-#include "grpc/health/v1/health.pb-c.h"
-
-#define HEALTH_CHECK "/grpc.health.v1.Health/Check"
-
-static bool slice_is(grpc_slice slice, const char *text)
-{
-	size_t n = strlen(text);
-
-	return GRPC_SLICE_LENGTH(slice) == n && memcmp(GRPC_SLICE_START_PTR(slice), text, n) == 0;
-}
 
 /* --- Life --- */
 
@@ -43,6 +28,13 @@ struct rpc_call *rpc_call_new(struct rpc *rpc)
 	return c;
 }
 
+static void forget_payload(struct rpc_call *c)
+{
+	if (c->payload)
+		grpc_byte_buffer_destroy(c->payload);
+	c->payload = NULL;
+}
+
 void rpc_call_put(struct rpc_call *c)
 {
 	struct rpc *rpc = c->rpc;
@@ -57,12 +49,12 @@ void rpc_call_put(struct rpc_call *c)
 		c->next->prev = c->prev;
 	if (c->call) {
 		rpc->active--;
+		rpc->streams -= c->streams;
 		grpc_call_unref(c->call);
 	}
 	grpc_call_details_destroy(&c->details);
 	grpc_metadata_array_destroy(&c->metadata);
-	if (c->payload)
-		grpc_byte_buffer_destroy(c->payload);
+	forget_payload(c);
 	call_free(c->work);
 	free(c);
 }
@@ -77,13 +69,18 @@ static void start(struct rpc_call *c, struct rpc_tag *tag, void (*run)(struct rp
 		c->pending--;
 }
 
-/* --- The answer --- */
-
-static void sent(struct rpc_call *c, bool ok)
+void rpc_call_read(struct rpc_call *c, void (*run)(struct rpc_call *, bool))
 {
-	(void)ok; /* A client that has gone needs no answer. */
-	rpc_call_put(c);
+	grpc_op read = {
+		.op = GRPC_OP_RECV_MESSAGE,
+		.data.recv_message.recv_message = &c->payload,
+	};
+
+	forget_payload(c);
+	start(c, &c->on_read, run, &read, 1);
 }
+
+/* --- Sending --- */
 
 static grpc_byte_buffer *pack(const ProtobufCMessage *message)
 {
@@ -96,20 +93,50 @@ static grpc_byte_buffer *pack(const ProtobufCMessage *message)
 	return buffer;
 }
 
-static void answer_message(struct rpc_call *c, const ProtobufCMessage *message)
+/* The initial metadata, where they have not been sent, the message, where there is one, and then `last`. */
+static void send(struct rpc_call *c, const ProtobufCMessage *message, const grpc_op *last,
+		 void (*run)(struct rpc_call *, bool))
 {
-	grpc_byte_buffer *buffer = pack(message);
-	grpc_op ops[3] = {
-		{ .op = GRPC_OP_SEND_INITIAL_METADATA },
-		{ .op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer },
-		{ .op = GRPC_OP_SEND_STATUS_FROM_SERVER },
-	};
+	grpc_byte_buffer *buffer = message ? pack(message) : NULL;
+	grpc_op ops[3];
+	size_t n = 0;
 
-	start(c, &c->on_sent, sent, ops, ARRAY_SIZE(ops));
-	grpc_byte_buffer_destroy(buffer);
+	memset(ops, 0, sizeof(ops));
+	if (!c->greeted)
+		ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
+	c->greeted = true;
+	if (buffer) {
+		ops[n].op = GRPC_OP_SEND_MESSAGE;
+		ops[n++].data.send_message.send_message = buffer;
+	}
+	if (last)
+		ops[n++] = *last;
+	start(c, &c->on_sent, run, ops, n);
+	if (buffer)
+		grpc_byte_buffer_destroy(buffer);
 }
 
-static void answer_error(struct rpc_call *c, const struct error *error)
+void rpc_call_send(struct rpc_call *c, const ProtobufCMessage *message,
+		   void (*run)(struct rpc_call *, bool))
+{
+	send(c, message, NULL, run);
+}
+
+static void ended(struct rpc_call *c, bool ok)
+{
+	(void)ok; /* A client that has gone needs no answer. */
+	rpc_call_put(c);
+}
+
+void rpc_call_end(struct rpc_call *c, const ProtobufCMessage *message)
+{
+	const grpc_op status = { .op = GRPC_OP_SEND_STATUS_FROM_SERVER };
+
+	c->over = true;
+	send(c, message, &status, ended);
+}
+
+void rpc_call_fail(struct rpc_call *c, const struct error *error)
 {
 	char detail[FAULT_DETAIL_MAX];
 	grpc_slice text;
@@ -117,209 +144,161 @@ static void answer_error(struct rpc_call *c, const struct error *error)
 		.key = grpc_slice_from_static_string("grpc-status-details-bin"),
 		.value = rpc_status_details(error),
 	};
-	grpc_op ops[2] = {
-		{ .op = GRPC_OP_SEND_INITIAL_METADATA },
-		{ .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
-		  .data.send_status_from_server = {
-			  .trailing_metadata_count = GRPC_SLICE_LENGTH(details.value) ? 1 : 0,
-			  .trailing_metadata = &details,
-			  .status = (grpc_status_code)fault_of(error->code)->grpc,
-			  .status_details = &text,
-		  } },
+	const grpc_op status = {
+		.op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+		.data.send_status_from_server = {
+			.trailing_metadata_count = GRPC_SLICE_LENGTH(details.value) ? 1 : 0,
+			.trailing_metadata = &details,
+			.status = (grpc_status_code)fault_of(error->code)->grpc,
+			.status_details = &text,
+		},
 	};
 
+	c->over = true;
 	fault_detail(detail, sizeof(detail), error);
 	text = grpc_slice_from_copied_string(detail);
-	start(c, &c->on_sent, sent, ops, ARRAY_SIZE(ops));
+	send(c, NULL, &status, ended);
 	grpc_slice_unref(details.value);
 	grpc_slice_unref(text);
 }
 
-static void answer_health(struct rpc_call *c, const Croft__V1__Health *health)
-{
-	Grpc__Health__V1__HealthCheckResponse reply = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
+/* --- The service --- */
 
-	reply.status =
-		health->ok ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-			   : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
-	answer_message(c, &reply.base);
+void rpc_call_tag(struct rpc_call *c, struct rpc_tag *tag)
+{
+	struct rpc *rpc = c->rpc;
+
+	/* An empty batch is gRPC core's way to put a tag into the queue. */
+	pthread_mutex_lock(&rpc->answering);
+	grpc_call_start_batch(c->call, NULL, 0, tag, NULL);
+	pthread_mutex_unlock(&rpc->answering);
+}
+
+void rpc_call_back(struct rpc_call *c)
+{
+	pthread_mutex_lock(&c->rpc->answering);
+	pthread_mutex_unlock(&c->rpc->answering);
+}
+
+static void work_done(struct call *work)
+{
+	struct rpc_call *c = work->data;
+
+	rpc_call_tag(c, &c->on_answer);
+}
+
+/* The service need not go on for this call; it is answered by what it waits for, if it has not been. */
+void rpc_call_cancel(struct rpc_call *c)
+{
+	if (c->posted)
+		service_cancel(c->rpc->service, c->work);
+	if (c->typed)
+		service_cancel(c->rpc->service, c->typed);
+}
+
+static void answered(struct rpc_call *c, bool ok);
+
+static void post(struct rpc_call *c)
+{
+	c->on_answer = (struct rpc_tag){ .run = answered, .call = c };
+	c->work->done = work_done;
+	c->work->data = c;
+	c->posted = true;
+	c->pending++;
+	service_post(c->rpc->service, c->work);
+}
+
+/* Whether the call must end now, though the service would go on; then it is ended. */
+static bool stopped(struct rpc_call *c)
+{
+	bool closing = c->rpc->closing;
+
+	if (!c->cancelled && !closing && !c->verdict.code)
+		return false;
+	if (c->work->more)
+		service_abandon(c->rpc->service, TAKE_PTR(c->work));
+	/* Who waits is sent away when the agent goes down. */
+	if (closing && !c->verdict.code)
+		error_raise(&c->verdict, ERROR_UNAVAILABLE, "the agent is going down");
+	if (!c->verdict.code)
+		error_raise(&c->verdict, ERROR_CANCELLED, "the client has gone");
+	rpc_call_cancel(c);
+	rpc_call_fail(c, &c->verdict);
+	return true;
+}
+
+/* The client can take another message: the next one may come. */
+static void sent(struct rpc_call *c, bool ok)
+{
+	c->cancelled = c->cancelled || !ok;
+	if (!stopped(c))
+		post(c);
+	rpc_call_put(c);
+}
+
+/* A stream goes on: with a message, or with a sign of life, which tells a client at its beginning that it is heard. */
+static void go_on(struct rpc_call *c)
+{
+	if ((c->method->flags & METHOD_INPUT) && !c->reads && !c->cancelled)
+		rpc_input_begin(c);
+	if (stopped(c))
+		return;
+	if (c->work->reply || !c->greeted)
+		rpc_call_send(c, c->work->reply, sent);
+	else
+		post(c);
 }
 
 static void answered(struct rpc_call *c, bool ok)
 {
+	struct call *work = c->work;
+	bool by_us = work->error.code == ERROR_CANCELLED; /* and stopped() knows better why */
+
 	(void)ok;
-	/* The service thread may not have left gRPC core yet, and the call must last as long. */
-	pthread_mutex_lock(&c->rpc->answering);
-	pthread_mutex_unlock(&c->rpc->answering);
+	rpc_call_back(c);
 	c->posted = false;
-	/* Who waits is sent away when the agent goes down. */
-	if (c->work->error.code == ERROR_CANCELLED && c->rpc->closing)
-		c->work->error.code = ERROR_UNAVAILABLE;
-	if (!c->work->reply)
-		answer_error(c, &c->work->error);
-	else if (c->health)
-		answer_health(c, (const Croft__V1__Health *)(const void *)c->work->reply);
-	else
-		answer_message(c, c->work->reply);
+	if (work->more)
+		go_on(c);
+	else if (!work->error.code)
+		rpc_call_end(c, work->reply);
+	else if (!by_us || !stopped(c))
+		rpc_call_fail(c, &work->error);
 	rpc_call_put(c);
 }
 
-/* On the service thread: an empty batch is gRPC core's way to put a tag into the queue. */
-static void work_done(struct call *work)
+void rpc_call_stop(struct rpc_call *c, const struct error *error)
 {
-	struct rpc_call *c = work->data;
-	struct rpc *rpc = c->rpc;
-
-	pthread_mutex_lock(&rpc->answering);
-	grpc_call_start_batch(c->call, NULL, 0, &c->on_answer, NULL);
-	pthread_mutex_unlock(&rpc->answering);
+	if (c->over || c->verdict.code)
+		return;
+	c->verdict = *error;
+	rpc_call_cancel(c);
 }
 
 /* --- The request --- */
 
-static int unpack(struct rpc_call *c, const ProtobufCMessageDescriptor *type,
-		  ProtobufCMessage **out, struct error *err)
-{
-	grpc_byte_buffer_reader reader;
-	ProtobufCMessage *message;
-	grpc_slice slice;
-	int rc;
-
-	if (!c->payload || !grpc_byte_buffer_reader_init(&reader, c->payload))
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "the call has no message");
-	slice = grpc_byte_buffer_reader_readall(&reader);
-	grpc_byte_buffer_reader_destroy(&reader);
-	message = protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(slice),
-					    GRPC_SLICE_START_PTR(slice));
-	grpc_slice_unref(slice);
-	if (!message)
-		return error_raise(err, ERROR_INVALID_ARGUMENT, "the message is not a %s",
-				   type->name);
-	rc = transcode_check(message, err);
-	if (rc) {
-		message_free(message);
-		return rc;
-	}
-	*out = message;
-	return 0;
-}
-
-/* The revision that metadata "if-match" asks for. */
-static int take_if_match(struct rpc_call *c, uint64_t *out, struct error *err)
-{
-	for (size_t i = 0; i < c->metadata.count; i++) {
-		grpc_slice value = c->metadata.metadata[i].value;
-		size_t n = GRPC_SLICE_LENGTH(value);
-		char text[24] = "", *end;
-
-		if (!slice_is(c->metadata.metadata[i].key, "if-match"))
-			continue;
-		if (n && n < sizeof(text))
-			memcpy(text, GRPC_SLICE_START_PTR(value), n);
-		errno = 0;
-		*out = text[0] >= '1' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
-		if (!*out || errno || *end)
-			return error_raise(err, ERROR_INVALID_ARGUMENT,
-					   "metadata if-match: must be a revision");
-	}
-	return 0;
-}
-
-/* A service name of the health protocol is "" or the part before the slash of one of our methods. */
-static bool service_known(const char *name)
-{
-	size_t n = strlen(name);
-
-	for (size_t i = 0; i < service_method_count; i++)
-		if (strncmp(service_methods[i].name, name, n) == 0 &&
-		    (!n || service_methods[i].name[n] == '/'))
-			return true;
-	return strcmp(name, "grpc.health.v1.Health") == 0;
-}
-
-static int take_health(struct rpc_call *c, ProtobufCMessage **out, struct error *err)
-{
-	Grpc__Health__V1__HealthCheckRequest *asked;
-	ProtobufCMessage *message;
-	int rc = unpack(c, &grpc__health__v1__health_check_request__descriptor, &message, err);
-
-	if (rc)
-		return rc;
-	asked = (Grpc__Health__V1__HealthCheckRequest *)(void *)message;
-	if (!service_known(asked->service))
-		rc = error_raise(err, ERROR_NOT_FOUND, "no such service: %.128s", asked->service);
-	message_free(message);
-	if (rc)
-		return rc;
-	message = message_new(&croft__v1__check_health_request__descriptor);
-	if (!message)
-		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	*out = message;
-	return transcode_set(message, "kind", "ready", err);
-}
-
-static int take_actor(struct rpc_call *c)
-{
-	char *peer = grpc_call_get_peer(c->call);
-
-	static_assert(sizeof(c->work->actor) == AUTH_ACTOR_MAX, "an actor's name fits");
-	auth_actor_of_uri(c->work->actor, peer);
-	gpr_free(peer);
-	return 0;
-}
-
-/* Makes the service's call of what came in. */
-static int prepare(struct rpc_call *c, struct error *err)
-{
-	const uint8_t *path = GRPC_SLICE_START_PTR(c->details.method);
-	size_t n = GRPC_SLICE_LENGTH(c->details.method);
-	char name[128] = "";
-	int rc;
-
-	if (c->rpc->closing)
-		return error_raise(err, ERROR_UNAVAILABLE, "the agent is going down");
-	if (c->rpc->active > RPC_CALLS_MAX)
-		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "more than %d calls at once",
-				   RPC_CALLS_MAX);
-	c->work = calloc(1, sizeof(*c->work));
-	if (!c->work)
-		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	c->health = slice_is(c->details.method, HEALTH_CHECK);
-	if (c->health)
-		snprintf(name, sizeof(name), "croft.v1.NodeService/CheckHealth");
-	else if (n > 1 && n < sizeof(name))
-		memcpy(name, path + 1, n - 1);
-	c->work->method = service_method_find(name);
-	if (!c->work->method)
-		return error_raise(err, ERROR_UNSUPPORTED, "no such method: %s", name);
-	rc = take_actor(c);
-	if (!rc)
-		rc = take_if_match(c, &c->work->if_match, err);
-	if (!rc)
-		rc = c->health ? take_health(c, &c->work->request, err)
-			       : unpack(c, c->work->method->request, &c->work->request, err);
-	return rc;
-}
-
-static void payload_read(struct rpc_call *c, bool ok)
+static void begin(struct rpc_call *c)
 {
 	struct error error = { 0 };
 
-	if (!ok) {
-		error_raise(&error, ERROR_CANCELLED, "the message did not arrive");
-		answer_error(c, &error);
-	} else if (prepare(c, &error)) {
-		answer_error(c, &error);
-	} else if (c->cancelled) {
+	if (rpc_request_begin(c, &error) < 0)
+		rpc_call_fail(c, &error);
+	else if (!c->method)
+		rpc_reflection_begin(c);
+	else if (rpc_request_work(c, &error) < 0)
+		rpc_call_fail(c, &error);
+	else
+		post(c);
+}
+
+static void first_read(struct rpc_call *c, bool ok)
+{
+	struct error error = { 0 };
+
+	if (!ok || c->cancelled) {
 		error_raise(&error, ERROR_CANCELLED, "the client has gone");
-		answer_error(c, &error);
+		rpc_call_fail(c, &error);
 	} else {
-		c->on_answer = (struct rpc_tag){ .run = answered, .call = c };
-		c->work->done = work_done;
-		c->work->data = c;
-		c->posted = true;
-		c->pending++;
-		service_post(c->rpc->service, c->work);
+		begin(c);
 	}
 	rpc_call_put(c);
 }
@@ -328,8 +307,9 @@ static void payload_read(struct rpc_call *c, bool ok)
 static void closed(struct rpc_call *c, bool ok)
 {
 	(void)ok;
-	if (c->cancelled && c->posted)
-		service_cancel(c->rpc->service, c->work);
+	c->cancelled = c->cancelled || c->close_cancelled;
+	if (c->cancelled)
+		rpc_call_cancel(c);
 	rpc_call_put(c);
 }
 
@@ -337,14 +317,10 @@ void rpc_call_begin(struct rpc_call *c)
 {
 	grpc_op close = {
 		.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-		.data.recv_close_on_server.cancelled = &c->cancelled,
-	};
-	grpc_op read = {
-		.op = GRPC_OP_RECV_MESSAGE,
-		.data.recv_message.recv_message = &c->payload,
+		.data.recv_close_on_server.cancelled = &c->close_cancelled,
 	};
 
 	c->rpc->active++;
 	start(c, &c->on_close, closed, &close, 1);
-	start(c, &c->on_payload, payload_read, &read, 1);
+	rpc_call_read(c, first_read);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "agent/audit.h"
 #include "agent/config.h"
 #include "agent/log.h"
 #include "agent/message.h"
@@ -25,13 +26,32 @@ static void wake(struct service *service)
 		return;
 }
 
-void service_post(struct service *service, struct call *call)
+/* A call of a stream comes again with what it had. */
+static void make_ready(struct call *call)
 {
 	call->next = NULL;
 	call->deadline_ns = 0;
 	call->cancelled = false;
-	call->reply = NULL;
+	call->abandoned = false;
+	call->more = false;
+	call->reply = message_free(call->reply);
 	call->error = (struct error){ .code = ERROR_NONE };
+}
+
+void service_post(struct service *service, struct call *call)
+{
+	make_ready(call);
+	pthread_mutex_lock(&service->lock);
+	*service->last_call = call;
+	service->last_call = &call->next;
+	pthread_mutex_unlock(&service->lock);
+	wake(service);
+}
+
+void service_abandon(struct service *service, struct call *call)
+{
+	call->abandoned = true;
+	call->next = NULL;
 	pthread_mutex_lock(&service->lock);
 	*service->last_call = call;
 	service->last_call = &call->next;
@@ -89,8 +109,23 @@ struct call *call_free(struct call *call)
 
 /* --- Answers --- */
 
+/* The request says that it changes nothing. */
+static bool is_dry(const struct call *call)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(call->request->descriptor,
+								"dry_run");
+
+	return field && *(const protobuf_c_boolean *)((const char *)call->request + field->offset);
+}
+
+/* What is to be kept of the answer is committed with the change. */
 static void answer(struct service *service, struct call *call)
 {
+	if (call->key)
+		idempotency_end(service, call);
+	if ((call->method->flags & METHOD_CHANGES) && !call->replayed && !is_dry(call))
+		audit_note_call(service, call);
 	call->next = NULL;
 	*service->last_answer = call;
 	service->last_answer = &call->next;
@@ -110,6 +145,19 @@ void call_reply(struct service *service, struct call *call, void *reply)
 	answer(service, call);
 }
 
+void call_reply_more(struct service *service, struct call *call, void *reply)
+{
+	call->more = true;
+	call->heard = true;
+	call->reply = reply;
+	answer(service, call);
+}
+
+void call_end(struct service *service, struct call *call)
+{
+	answer(service, call);
+}
+
 void call_reply_now(struct call *call, void *reply)
 {
 	set_reply(call, reply);
@@ -124,6 +172,11 @@ void call_fail(struct service *service, struct call *call, const struct error *e
 
 void call_wait(struct service *service, struct call *call, uint64_t ns)
 {
+	/* The client of a stream that has nothing to say yet learns at once that it was accepted. */
+	if ((call->method->flags & METHOD_STREAM) && call->begun && !call->heard) {
+		call_reply_more(service, call, NULL);
+		return;
+	}
 	if (!call->deadline_ns)
 		call->deadline_ns = clock_ns() + ns;
 	call->next = service->waiting;
@@ -133,6 +186,13 @@ void call_wait(struct service *service, struct call *call, uint64_t ns)
 bool call_expired(const struct call *call)
 {
 	return call->deadline_ns && clock_ns() >= call->deadline_ns;
+}
+
+void service_close_stream(struct service *service, struct call *call)
+{
+	if (call->begun && call->method->close)
+		call->method->close(service, call);
+	call->begun = false;
 }
 
 /* The changes cannot be kept now; they are in memory and will be tried again. */
@@ -192,6 +252,9 @@ static void flush(struct service *service)
 			service->last_answer = &service->answers;
 		if (call->ticket > committed && call->reply)
 			fail_unstored(call, &error);
+		call->more = call->more && call->error.code == ERROR_NONE;
+		if (!call->more)
+			service_close_stream(service, call);
 		call->done(call);
 	}
 	release_deferred(service, committed);
@@ -245,16 +308,65 @@ void service_defer(struct service *service, struct deferred *deferred)
 
 /* --- The loop --- */
 
+/* That the client has one of the roles that the method asks for. */
+static int check_roles(const struct call *call, struct error *err)
+{
+	unsigned int wanted = call->method->roles;
+	char has[AUTH_ROLES_MAX], needs[AUTH_ROLES_MAX];
+
+	if (!wanted || (call->who.roles & wanted))
+		return 0;
+	auth_role_names(has, call->who.roles);
+	auth_role_names(needs, wanted);
+	return error_raise(err, ERROR_PERMISSION_DENIED,
+			   "actor \"%s\" has %s%s; %s needs one of %s", call->who.actor,
+			   call->who.roles ? "roles " : "no role", has, call->method->name, needs);
+}
+
+/* That the client still waits: what nobody wants any more is not begun. */
+static int check_wanted(struct service *service, const struct call *call, struct error *err)
+{
+	bool cancelled;
+
+	pthread_mutex_lock(&service->lock);
+	cancelled = call->cancelled;
+	pthread_mutex_unlock(&service->lock);
+	if (cancelled)
+		return error_raise(err, ERROR_CANCELLED, "the client has gone");
+	if (call->expires_ns && clock_ns() >= call->expires_ns)
+		return error_raise(err, ERROR_DEADLINE, "the deadline passed before it was begun");
+	return 0;
+}
+
 static void dispatch(struct service *service, struct call *call)
 {
 	struct error error;
 
+	if (call->abandoned) {
+		service_close_stream(service, call);
+		call_free(call);
+		return;
+	}
 	if (service->stopping) {
 		error_raise(&error, ERROR_UNAVAILABLE, "the agent is stopping");
 		call_fail(service, call, &error);
 		return;
 	}
+	if (check_wanted(service, call, &error) < 0 || check_roles(call, &error) < 0) {
+		call_fail(service, call, &error);
+		return;
+	}
+	if (call->idempotency_key[0] && !call->key && (call->method->flags & METHOD_CHANGES) &&
+	    !is_dry(call) && idempotency_begin(service, call) == IDEMPOTENCY_ANSWERED)
+		return;
+	log_debug("%s by %s", call->method->name, call->who.actor);
 	call->method->handle(service, call);
+}
+
+void service_call(struct service *service, struct call *call)
+{
+	make_ready(call);
+	dispatch(service, call);
 }
 
 /* What had to wait looks again: at something that changed, or at its deadline. */
@@ -334,6 +446,7 @@ static void pass(struct service *service)
 	}
 	fire_timers(service);
 	retry(service, in.cancels);
+	desired_note_changes(service);
 	flush(service);
 }
 

@@ -7,13 +7,16 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
+#include "agent/audit.h"
 #include "agent/config.h"
 #include "agent/event.h"
 #include "agent/image.h"
 #include "agent/image_fetch.h"
 #include "agent/log.h"
 #include "agent/message.h"
+#include "agent/node.h"
 #include "agent/trash.h"
+#include "agent/tuning.h"
 #include "agent/vm.h"
 
 #define STORE_PATIENCE_NS 5000000000ull /* for what cannot be stored at the end */
@@ -95,11 +98,21 @@ static int load(struct service *service, struct error *err)
 	if (r == 0)
 		r = events_load(service, err);
 	if (r == 0)
+		r = audit_load(service, err);
+	if (r == 0)
+		r = idempotency_load(service, err);
+	if (r == 0)
 		r = operations_load(service, err);
+	if (r == 0)
+		r = tuning_load(service, err);
+	if (r == 0)
+		r = node_load(service, err);
 	if (r == 0)
 		r = image_records_load(service, err);
 	if (r == 0)
 		r = vm_records_load(service, err);
+	if (r == 0)
+		r = desired_load(service, err);
 	return r;
 }
 
@@ -141,8 +154,13 @@ static void report_host(const struct service *service)
 
 void service_begin(struct service *service)
 {
+	image_records_resume(service);
+	operations_settle(service);
+	if (service->desired.doc)
+		desired_apply(service);
+	node_begin(service);
 	vm_records_sweep(service);
-	image_sweep(service, true);
+	image_sweep(service);
 }
 
 static void service_freep(struct service **service)
@@ -210,6 +228,13 @@ bool service_may_end(struct service *service)
 	return false;
 }
 
+static void tell_stopped(struct service *service, struct call *call)
+{
+	error_raise(&call->error, ERROR_UNAVAILABLE, "the agent has stopped");
+	service_close_stream(service, call);
+	call->done(call);
+}
+
 /* The thread has ended: what still waits for the disk is told that it will not get there. */
 static void answer_rest(struct service *service)
 {
@@ -218,13 +243,17 @@ static void answer_rest(struct service *service)
 	while ((call = service->answers)) {
 		service->answers = call->next;
 		call->reply = message_free(call->reply);
-		error_raise(&call->error, ERROR_UNAVAILABLE, "the agent has stopped");
-		call->done(call);
+		call->more = false;
+		tell_stopped(service, call);
 	}
 	while ((call = service->calls)) {
 		service->calls = call->next;
-		error_raise(&call->error, ERROR_UNAVAILABLE, "the agent has stopped");
-		call->done(call);
+		if (!call->abandoned) {
+			tell_stopped(service, call);
+			continue;
+		}
+		service_close_stream(service, call);
+		call_free(call);
 	}
 }
 
@@ -247,9 +276,14 @@ struct service *service_free(struct service *service)
 		service->deferred = d->next;
 		free(d);
 	}
+	desired_free(service);
 	vm_records_free(service);
 	image_records_free(service);
+	node_free(service);
+	tuning_free(service);
 	operations_free(service);
+	idempotency_free(service);
+	audit_free(service);
 	events_free(service);
 	service->store = store_free(service->store);
 	image_fetch_exit();

@@ -10,11 +10,14 @@
 /* service.c: the thread. */
 void *service_run(void *service);
 
-/* service_life.c: removes files that no record has; before the first call. */
+/* service_life.c: goes on with what ran when the agent ended, and removes files that no record has; before the first call. */
 void service_begin(struct service *service);
 
 /* Asks everything that runs to end; and whether it has, so that the thread may. */
 void service_begin_stop(struct service *service);
 bool service_may_end(struct service *service);
+
+/* service.c: a stream that ends gives back what it holds. */
+void service_close_stream(struct service *service, struct call *call);
 
 #endif

@@ -9,22 +9,18 @@
 
 #include <stdatomic.h>
 
+#include "agent/desired.h"
+#include "agent/idempotency.h"
 #include "agent/job.h"
 #include "agent/metrics.h"
 #include "agent/record.h"
+#include "agent/ring.h"
 #include "agent/service.h"
 #include "agent/store.h"
 #include "agent/table.h"
+#include "agent/timer.h"
 
 #define OPERATIONS_KEPT 1000u /* that have ended; older ones are forgotten */
-
-/* Fires once, not before `at`; armed while it is in the list. */
-struct timer {
-	uint64_t at; /* CLOCK_MONOTONIC, ns */
-	void (*fire)(struct service *service, struct timer *timer);
-	struct timer *next;
-	bool armed;
-};
 
 /* Something to do when all changes up to now are on the disk; `run` may free it. */
 struct deferred {
@@ -49,11 +45,15 @@ struct service {
 	/* The service thread's own. */
 	struct store *store;
 	struct table vms, images, operations;
-	struct event **events; /* the ring of EVENTS_KEPT */
-	size_t event_count;    /* in it: the numbers up to event_number */
-	uint64_t event_number; /* of the newest */
-	struct record *dirty;  /* to be put into the store */
+	struct node *node;
+	struct tuning *tuning;
+	struct ring events, audit;
+	struct idempotency idempotency;
+	struct desired desired;
+	struct record *dirty; /* to be put into the store */
+	uint64_t changes;     /* of records, counted */
 	uint64_t revision, operation_number;
+	uint64_t session_number; /* of the newest console attachment that writes */
 	struct call *waiting;
 	struct call *answers, **last_answer; /* by ticket */
 	struct deferred *deferred, **last_deferred;
@@ -74,9 +74,17 @@ struct service {
 
 /* --- Answers: exactly one of these, or call_wait(), at the end of a handler --- */
 
-/* Takes the reply, NULL being out of memory. It leaves when all changes made so far are on the disk. */
+/* Takes the reply, NULL being out of memory; of a stream its last. It leaves when all changes made so far are on the disk. */
 void call_reply(struct service *service, struct call *call, void *reply);
 void call_fail(struct service *service, struct call *call, const struct error *error);
+/*
+ * One message of a stream: the call is posted again for the next. NULL is a sign of life; a handler that has nothing to
+ * send says call_wait(service, call, STREAM_IDLE_NS), and when the call has expired gives that.
+ */
+#define STREAM_IDLE_NS 15000000000ull
+void call_reply_more(struct service *service, struct call *call, void *reply);
+/* The end of a stream that has nothing more to say: done() has neither a reply nor an error, and `more` is not set. */
+void call_end(struct service *service, struct call *call);
 /* The same for what no store knows of: health must be told when the disk is stuck. */
 void call_reply_now(struct call *call, void *reply);
 /*
@@ -86,11 +94,12 @@ void call_reply_now(struct call *call, void *reply);
 void call_wait(struct service *service, struct call *call, uint64_t ns);
 bool call_expired(const struct call *call);
 
-/* --- Timers and deferred work --- */
+/* --- Deferred work --- */
 
-void timer_arm(struct service *service, struct timer *timer, uint64_t ns);
-void timer_disarm(struct service *service, struct timer *timer);
 void service_defer(struct service *service, struct deferred *deferred);
+
+/* Service thread: runs a call that the agent itself makes. Its done() comes as for any other. */
+void service_call(struct service *service, struct call *call);
 
 /* Any thread: calls that wait look again. */
 void service_nudge(struct service *service);

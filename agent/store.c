@@ -4,20 +4,26 @@
 #include "agent/store.h"
 
 #include <pthread.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <time.h>
 
-#define APPLICATION_ID 0x43726674 /* "Crft" in the file's header */
+#include "agent/store_file.h"
 
-enum change_verb { CHANGE_PUT, CHANGE_DELETE, CHANGE_COUNTER, CHANGE_VERBS };
+enum change_verb {
+	CHANGE_PUT,
+	CHANGE_DELETE,
+	CHANGE_COUNTER, /* from here on `value` counts */
+	CHANGE_APPEND,
+	CHANGE_TRIM,
+	CHANGE_VERBS
+};
 
 struct change {
 	struct change *next;
 	enum change_verb verb;
-	const char *kind; /* static */
-	char *name;
-	uint64_t value;
+	const char *kind; /* static; of a counter NULL */
+	char *name;	  /* of a record or counter; else NULL */
+	uint64_t value;	  /* of a counter; the number of an entry */
 	size_t n;
 	uint8_t bytes[];
 };
@@ -48,113 +54,13 @@ struct store {
 	bool stop;
 };
 
-static const char *const schema =
-	"CREATE TABLE record(kind TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, "
-	"PRIMARY KEY(kind, name)) WITHOUT ROWID;"
-	"CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"PRAGMA application_id = 1131570804;"
-	"PRAGMA user_version = 1;";
-
 static const char *const statement_text[CHANGE_VERBS] = {
 	[CHANGE_PUT] = "INSERT OR REPLACE INTO record(kind, name, body) VALUES(?1, ?2, ?3)",
 	[CHANGE_DELETE] = "DELETE FROM record WHERE kind = ?1 AND name = ?2",
 	[CHANGE_COUNTER] = "INSERT OR REPLACE INTO counter(name, value) VALUES(?2, ?4)",
+	[CHANGE_APPEND] = "INSERT OR REPLACE INTO entry(kind, number, body) VALUES(?1, ?4, ?3)",
+	[CHANGE_TRIM] = "DELETE FROM entry WHERE kind = ?1 AND number <= ?4",
 };
-
-/* --- Errors and small statements --- */
-
-static int raise_sqlite(struct store *s, struct error *err, const char *what)
-{
-	int code = sqlite3_errcode(s->db) & 0xff;
-	enum error_code as = ERROR_INTERNAL;
-
-	if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
-		as = ERROR_DATA_LOSS;
-	else if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
-		as = ERROR_CONFLICT;
-	else if (code == SQLITE_FULL || code == SQLITE_NOMEM)
-		as = ERROR_RESOURCE_EXHAUSTED;
-	return error_raise(err, as, "%s: %s", what,
-			   as == ERROR_CONFLICT ? "another process has it open"
-						: sqlite3_errmsg(s->db));
-}
-
-static int execute(struct store *s, const char *sql, struct error *err)
-{
-	if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
-		return raise_sqlite(s, err, "store");
-	return 0;
-}
-
-static void finalizep(sqlite3_stmt **stmt)
-{
-	sqlite3_finalize(*stmt);
-}
-
-static int read_pragma(struct store *s, const char *sql, int *value, struct error *err)
-{
-	_cleanup_(finalizep) sqlite3_stmt *stmt = NULL;
-
-	if (sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) != SQLITE_OK ||
-	    sqlite3_step(stmt) != SQLITE_ROW)
-		return raise_sqlite(s, err, "store");
-	*value = sqlite3_column_int(stmt, 0);
-	return 0;
-}
-
-/* --- Opening --- */
-
-/* A fresh file has neither id nor version; any other must be ours. */
-static int check_schema(struct store *s, struct error *err)
-{
-	int id, version, tables, r;
-
-	r = read_pragma(s, "PRAGMA application_id", &id, err);
-	if (r == 0)
-		r = read_pragma(s, "PRAGMA user_version", &version, err);
-	if (r == 0)
-		r = read_pragma(s, "SELECT count(*) FROM sqlite_schema", &tables, err);
-	if (r < 0)
-		return r;
-	if (id == 0 && version == 0 && tables == 0)
-		return execute(s, schema, err);
-	if (id != APPLICATION_ID)
-		return error_raise(err, ERROR_DATA_LOSS, "the file is not a store of croftd");
-	if (version > STORE_SCHEMA)
-		return error_raise(
-			err, ERROR_UNSUPPORTED,
-			"the store was written by a newer croftd: its schema is %d, this one "
-			"knows up to %d",
-			version, STORE_SCHEMA);
-	if (version < 1)
-		return error_raise(err, ERROR_DATA_LOSS, "the store has no schema version");
-	return 0;
-}
-
-static int prepare(struct store *s, struct error *err)
-{
-	/*
-	 * FULL, because an answer promises that a power cut loses nothing. Exclusive, because a second agent on the same
-	 * state would ruin it; WAL then needs no shared memory either.
-	 */
-	int r = execute(s,
-			"PRAGMA locking_mode = EXCLUSIVE;"
-			"PRAGMA journal_mode = WAL;"
-			"PRAGMA synchronous = FULL;"
-			"PRAGMA trusted_schema = OFF;"
-			"BEGIN IMMEDIATE;",
-			err);
-
-	if (r == 0)
-		r = check_schema(s, err);
-	if (r == 0)
-		r = execute(s, "COMMIT;", err);
-	for (size_t i = 0; r == 0 && i < CHANGE_VERBS; i++)
-		if (sqlite3_prepare_v2(s->db, statement_text[i], -1, &s->statements[i], NULL) !=
-		    SQLITE_OK)
-			r = raise_sqlite(s, err, "store");
-	return r;
-}
 
 static void store_freep(struct store **store)
 {
@@ -171,13 +77,11 @@ int store_open(struct store **out, const char *path, struct error *err)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->news, NULL);
 	s->last = &s->first;
-	if (sqlite3_open_v2(path, &s->db,
-			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-				    SQLITE_OPEN_PRIVATECACHE,
-			    NULL) != SQLITE_OK)
-		r = raise_sqlite(s, err, "store");
-	else
-		r = prepare(s, err);
+	r = store_file_open(&s->db, path, err);
+	for (size_t i = 0; r == 0 && i < CHANGE_VERBS; i++)
+		if (sqlite3_prepare_v2(s->db, statement_text[i], -1, &s->statements[i], NULL) !=
+		    SQLITE_OK)
+			r = store_file_raise(s->db, err);
 	if (r < 0)
 		return error_widen(err, "%s", path);
 	*out = TAKE_PTR(s);
@@ -188,41 +92,29 @@ int store_open(struct store **out, const char *path, struct error *err)
 
 int store_load(struct store *s, const char *kind, store_each each, void *data, struct error *err)
 {
-	_cleanup_(finalizep) sqlite3_stmt *stmt = NULL;
-	int row;
+	return store_file_records(s->db, kind, each, data, err);
+}
 
-	if (sqlite3_prepare_v2(s->db, "SELECT name, body FROM record WHERE kind = ?1 ORDER BY name",
-			       -1, &stmt, NULL) != SQLITE_OK)
-		return raise_sqlite(s, err, "store");
-	sqlite3_bind_text(stmt, 1, kind, -1, SQLITE_STATIC);
-	while ((row = sqlite3_step(stmt)) == SQLITE_ROW) {
-		int r = each(data, (const char *)sqlite3_column_text(stmt, 0),
-			     sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1),
-			     err);
-
-		if (r < 0)
-			return r;
-	}
-	return row == SQLITE_DONE ? 0 : raise_sqlite(s, err, "store");
+int store_load_entries(struct store *s, const char *kind, store_each_entry each, void *data,
+		       struct error *err)
+{
+	return store_file_entries(s->db, kind, each, data, err);
 }
 
 int store_load_counter(struct store *s, const char *name, uint64_t *value, struct error *err)
 {
-	_cleanup_(finalizep) sqlite3_stmt *stmt = NULL;
-	int row;
-
-	if (sqlite3_prepare_v2(s->db, "SELECT value FROM counter WHERE name = ?1", -1, &stmt,
-			       NULL) != SQLITE_OK)
-		return raise_sqlite(s, err, "store");
-	sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-	row = sqlite3_step(stmt);
-	if (row != SQLITE_ROW && row != SQLITE_DONE)
-		return raise_sqlite(s, err, "store");
-	*value = row == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
-	return 0;
+	return store_file_counter(s->db, name, value, err);
 }
 
 /* --- Queueing, on the owner's thread --- */
+
+static struct change *change_free(struct change *c)
+{
+	if (c)
+		free(c->name);
+	free(c);
+	return NULL;
+}
 
 static struct group *group_free(struct group *g)
 {
@@ -230,29 +122,29 @@ static struct group *group_free(struct group *g)
 		struct change *c = g->first;
 
 		g->first = c->next;
-		free(c->name);
-		free(c);
+		change_free(c);
 	}
 	free(g);
 	return NULL;
 }
 
+/* A change with room for n bytes, at the end of the open group; NULL without memory. */
 static struct change *queue(struct store *s, enum change_verb verb, const char *name, size_t n)
 {
 	struct change *c = calloc(1, sizeof(*c) + n);
 
-	if (c)
-		c->name = strdup(name);
-	if (c && c->name && !s->open) {
-		s->open = calloc(1, sizeof(*s->open));
-		if (s->open)
-			s->open->last = &s->open->first;
-	}
-	if (!c || !c->name || !s->open) {
-		if (c)
-			free(c->name);
-		free(c);
+	if (!c)
 		return NULL;
+	if (name) {
+		c->name = strdup(name);
+		if (!c->name)
+			return change_free(c);
+	}
+	if (!s->open) {
+		s->open = calloc(1, sizeof(*s->open));
+		if (!s->open)
+			return change_free(c);
+		s->open->last = &s->open->first;
 	}
 	c->verb = verb;
 	c->n = n;
@@ -297,6 +189,29 @@ int store_set_counter(struct store *s, const char *name, uint64_t value)
 	return 0;
 }
 
+int store_append(struct store *s, const char *kind, uint64_t number, const void *bytes, size_t n)
+{
+	struct change *c = queue(s, CHANGE_APPEND, NULL, n);
+
+	if (!c)
+		return -ENOMEM;
+	c->kind = kind;
+	c->value = number;
+	memcpy(c->bytes, bytes, n);
+	return 0;
+}
+
+int store_trim(struct store *s, const char *kind, uint64_t number)
+{
+	struct change *c = queue(s, CHANGE_TRIM, NULL, 0);
+
+	if (!c)
+		return -ENOMEM;
+	c->kind = kind;
+	c->value = number;
+	return 0;
+}
+
 uint64_t store_submit(struct store *s)
 {
 	struct group *g = TAKE_PTR(s->open);
@@ -320,12 +235,13 @@ static int write_change(struct store *s, const struct change *c)
 	int r;
 
 	sqlite3_reset(stmt);
-	if (c->verb != CHANGE_COUNTER)
+	if (c->kind)
 		sqlite3_bind_text(stmt, 1, c->kind, -1, SQLITE_STATIC);
-	sqlite3_bind_text(stmt, 2, c->name, -1, SQLITE_STATIC);
-	if (c->verb == CHANGE_PUT)
+	if (c->name)
+		sqlite3_bind_text(stmt, 2, c->name, -1, SQLITE_STATIC);
+	if (c->verb == CHANGE_PUT || c->verb == CHANGE_APPEND)
 		sqlite3_bind_blob64(stmt, 3, c->bytes, c->n, SQLITE_STATIC);
-	if (c->verb == CHANGE_COUNTER)
+	if (c->verb >= CHANGE_COUNTER)
 		sqlite3_bind_int64(stmt, 4, (sqlite3_int64)c->value);
 	r = sqlite3_step(stmt);
 	sqlite3_reset(stmt);
@@ -336,18 +252,18 @@ static int write_change(struct store *s, const struct change *c)
 /* All groups in one transaction: one wait for the disk, however many clients ask at once. */
 static int write_groups(struct store *s, const struct group *first, struct error *err)
 {
-	int r = execute(s, "BEGIN IMMEDIATE", err);
+	int r = store_file_execute(s->db, "BEGIN IMMEDIATE", err);
 
 	if (r < 0)
 		return r;
 	for (const struct group *g = first; g; g = g->next)
 		for (const struct change *c = g->first; c; c = c->next)
 			if (write_change(s, c) < 0) {
-				r = raise_sqlite(s, err, "store");
+				r = store_file_raise(s->db, err);
 				sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 				return r;
 			}
-	r = execute(s, "COMMIT", err);
+	r = store_file_execute(s->db, "COMMIT", err);
 	if (r < 0)
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store: records as packed messages in one SQLite file, written in groups by a thread of its own.
+ * The store: packed messages in one SQLite file, written in groups by a thread of its own. A record has a name and is replaced
+ * when it changes; an entry has a number, never changes, and goes when it is old.
  *
  * One owner thread queues changes and submits them; what was submitted together is committed together, in order. Each
  * change has the ticket of its group, and when that ticket is committed it is on the disk.
@@ -12,7 +13,7 @@
 
 #include "vmm/base.h"
 
-#define STORE_SCHEMA 1
+#define STORE_SCHEMA 2
 
 struct store;
 
@@ -31,17 +32,27 @@ typedef int (*store_each)(void *data, const char *name, const void *bytes, size_
 int store_load(struct store *store, const char *kind, store_each each, void *data,
 	       struct error *err);
 
+/* The same for entries, by number. */
+typedef int (*store_each_entry)(void *data, uint64_t number, const void *bytes, size_t n,
+				struct error *err);
+int store_load_entries(struct store *store, const char *kind, store_each_entry each, void *data,
+		       struct error *err);
+
 /* The counter's value, 0 when it was never set. Before store_start(). */
 int store_load_counter(struct store *store, const char *name, uint64_t *value, struct error *err);
 
 /* Starts the thread, which calls notify when a commit has been made or has failed. */
 int store_start(struct store *store, void (*notify)(void *data), void *data, struct error *err);
 
-/* Owner thread. -ENOMEM leaves the queue as it was. A counter cannot fail once it was set in this group. */
+/* Owner thread. -ENOMEM leaves the queue as it was. `kind` is static. A counter cannot fail once it was set in this group. */
 int store_put(struct store *store, const char *kind, const char *name,
 	      const ProtobufCMessage *message);
 int store_delete(struct store *store, const char *kind, const char *name);
 int store_set_counter(struct store *store, const char *name, uint64_t value);
+int store_append(struct store *store, const char *kind, uint64_t number, const void *bytes,
+		 size_t n);
+/* Deletes the entries up to that number. */
+int store_trim(struct store *store, const char *kind, uint64_t number);
 
 /* Owner thread: hands over what was queued, and returns the ticket that covers all changes up to now. */
 uint64_t store_submit(struct store *store);

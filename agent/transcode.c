@@ -8,19 +8,12 @@
 #include <limits.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "agent/message.h"
-#include "agent/transcode_text.h"
-
-struct reader {
-	struct pointer at;
-	struct error *err;
-};
+#include "agent/transcode_read.h"
 
 static int read_message(struct reader *r, ProtobufCMessage *message, json_t *json);
 
-static int refuse(struct reader *r, const char *what)
+int reader_refuse(struct reader *r, const char *what)
 {
 	return error_raise_field(r->err, r->at.text, "%s%s", r->at.len ? "" : "the body ", what);
 }
@@ -35,9 +28,9 @@ static int read_integer(struct reader *r, json_t *json, int64_t min, int64_t max
 	json_int_t value;
 
 	if (!json_is_integer(json))
-		return refuse(r, json_is_real(json)
-					 ? "must be an integer, without fraction or exponent"
-					 : "must be an integer");
+		return reader_refuse(r, json_is_real(json)
+						? "must be an integer, without fraction or exponent"
+						: "must be an integer");
 	value = json_integer_value(json);
 	if (value < min || value > max)
 		return error_raise_field(r->err, r->at.text,
@@ -72,7 +65,7 @@ static int read_number(struct reader *r, ProtobufCType type, json_t *json, void 
 	case PROTOBUF_C_TYPE_FLOAT:
 	case PROTOBUF_C_TYPE_DOUBLE:
 		if (!json_is_number(json))
-			return refuse(r, "must be a number");
+			return reader_refuse(r, "must be a number");
 		if (type == PROTOBUF_C_TYPE_DOUBLE)
 			*(double *)out = json_number_value(json);
 		else
@@ -100,7 +93,7 @@ static int read_enum(struct reader *r, const ProtobufCEnumDescriptor *type, cons
 static int read_string(struct reader *r, json_t *json, char **out)
 {
 	if (!json_is_string(json))
-		return refuse(r, "must be a string");
+		return reader_refuse(r, "must be a string");
 	*out = strdup(json_string_value(json));
 	return *out ? 0 : no_memory(r->err);
 }
@@ -108,12 +101,12 @@ static int read_string(struct reader *r, json_t *json, char **out)
 static int read_bytes(struct reader *r, json_t *json, ProtobufCBinaryData *out)
 {
 	if (!json_is_string(json))
-		return refuse(r, "must be a string of base64");
+		return reader_refuse(r, "must be a string of base64");
 	out->data = text_parse_base64(json_string_value(json), json_string_length(json), &out->len);
 	if (out->data)
 		return 0;
 	return errno == ENOMEM ? no_memory(r->err)
-			       : refuse(r, "is not base64 (RFC 4648, with padding)");
+			       : reader_refuse(r, "is not base64 (RFC 4648, with padding)");
 }
 
 /* Times and durations are strings, all other messages objects. */
@@ -127,11 +120,11 @@ static int read_submessage(struct reader *r, const ProtobufCMessageDescriptor *t
 		return no_memory(r->err);
 	if (type == &google__protobuf__timestamp__descriptor) {
 		if (!json_is_string(json) || !text_parse_time((void *)m, json_string_value(json)))
-			rc = refuse(r, "must be a time such as \"2024-01-31T12:00:00Z\"");
+			rc = reader_refuse(r, "must be a time such as \"2024-01-31T12:00:00Z\"");
 	} else if (type == &google__protobuf__duration__descriptor) {
 		if (!json_is_string(json) ||
 		    !text_parse_duration((void *)m, json_string_value(json)))
-			rc = refuse(r, "must be a duration such as \"30s\" or \"1.5s\"");
+			rc = reader_refuse(r, "must be a duration such as \"30s\" or \"1.5s\"");
 	} else {
 		rc = read_message(r, m, json);
 	}
@@ -148,16 +141,16 @@ static int read_value(struct reader *r, const ProtobufCFieldDescriptor *field, j
 		      void *out)
 {
 	if (json_is_null(json))
-		return refuse(r, "must not be null");
+		return reader_refuse(r, "must not be null");
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_BOOL:
 		if (!json_is_boolean(json))
-			return refuse(r, "must be true or false");
+			return reader_refuse(r, "must be true or false");
 		*(protobuf_c_boolean *)out = json_is_true(json);
 		return 0;
 	case PROTOBUF_C_TYPE_ENUM:
 		if (!json_is_string(json))
-			return refuse(r, "must be a string");
+			return reader_refuse(r, "must be a string");
 		return read_enum(r, field->descriptor, json_string_value(json), out);
 	case PROTOBUF_C_TYPE_STRING:
 		return read_string(r, json, out);
@@ -179,7 +172,7 @@ static int read_array(struct reader *r, const ProtobufCFieldDescriptor *field, j
 	size_t n = json_array_size(json), size = transcode_element_size(field->type);
 
 	if (!json_is_array(json))
-		return refuse(r, "must be an array");
+		return reader_refuse(r, "must be an array");
 	if (!n)
 		return 0;
 	*elements = calloc(n, size);
@@ -199,8 +192,8 @@ static int read_array(struct reader *r, const ProtobufCFieldDescriptor *field, j
 }
 
 /* One "key": value of an object as an entry message, whose fields are key (1) and value (2). */
-static int read_entry(struct reader *r, const ProtobufCMessageDescriptor *type, const char *key,
-		      json_t *json, ProtobufCMessage **out)
+int reader_entry(struct reader *r, const ProtobufCMessageDescriptor *type, const char *key,
+		 json_t *json, ProtobufCMessage **out)
 {
 	const ProtobufCFieldDescriptor *value = &type->fields[1];
 	ProtobufCMessage *entry = message_new(type);
@@ -231,7 +224,7 @@ static int read_map(struct reader *r, const ProtobufCFieldDescriptor *field, jso
 	json_t *value;
 
 	if (!json_is_object(json))
-		return refuse(r, "must be an object");
+		return reader_refuse(r, "must be an object");
 	if (!n)
 		return 0;
 	*entries = calloc(n, sizeof(**entries));
@@ -239,7 +232,7 @@ static int read_map(struct reader *r, const ProtobufCFieldDescriptor *field, jso
 		return no_memory(r->err);
 	json_object_foreach(json, key, value) {
 		size_t back = pointer_key(&r->at, key, strlen(key));
-		int rc = read_entry(r, field->descriptor, key, value, &(*entries)[*count]);
+		int rc = reader_entry(r, field->descriptor, key, value, &(*entries)[*count]);
 
 		if (rc)
 			return rc;
@@ -249,16 +242,16 @@ static int read_map(struct reader *r, const ProtobufCFieldDescriptor *field, jso
 	return 0;
 }
 
-static int read_field(struct reader *r, ProtobufCMessage *message, const char *key, json_t *json)
+int reader_field(struct reader *r, ProtobufCMessage *message, const char *key, json_t *json)
 {
 	const ProtobufCFieldDescriptor *field =
 		protobuf_c_message_descriptor_get_field_by_name(message->descriptor, key);
 
 	if (!field)
-		return refuse(r, "unknown key");
+		return reader_refuse(r, "unknown key");
 	assert(!(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF));
 	if (json_is_null(json))
-		return refuse(r, "must not be null");
+		return reader_refuse(r, "must not be null");
 	if (transcode_is_map(message->descriptor, field))
 		return read_map(r, field, json, message);
 	if (field->label == PROTOBUF_C_LABEL_REPEATED)
@@ -272,10 +265,10 @@ static int read_message(struct reader *r, ProtobufCMessage *message, json_t *jso
 	json_t *value;
 
 	if (!json_is_object(json))
-		return refuse(r, "must be an object");
+		return reader_refuse(r, "must be an object");
 	json_object_foreach(json, key, value) {
 		size_t back = pointer_key(&r->at, key, strlen(key));
-		int rc = read_field(r, message, key, value);
+		int rc = reader_field(r, message, key, value);
 
 		if (rc)
 			return rc;
@@ -301,15 +294,10 @@ static int refuse_text(const char *text, size_t size, const json_error_t *e, str
 				 e->line, e->column, e->text);
 }
 
-int transcode_parse(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
-		    const char *text, size_t size, struct error *err)
+int reader_load(json_t **out, const char *text, size_t size, struct error *err)
 {
-	struct reader r = { .err = err };
-	ProtobufCMessage *m;
 	struct scan scan;
 	json_error_t e;
-	json_t *json;
-	int rc;
 
 	scan_json(&scan, text, size);
 	if (scan.depth_max > TRANSCODE_DEPTH_MAX)
@@ -318,15 +306,25 @@ int transcode_parse(ProtobufCMessage **out, const ProtobufCMessageDescriptor *ty
 	if (scan.values > TRANSCODE_VALUES_MAX)
 		return error_raise_field(err, scan.pointer.text, "JSON has more than %d values",
 					 TRANSCODE_VALUES_MAX);
-	json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
-	if (!json)
-		return refuse_text(text, size, &e, err);
+	*out = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+	return *out ? 0 : refuse_text(text, size, &e, err);
+}
+
+int transcode_parse(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
+		    const char *text, size_t size, struct error *err)
+{
+	struct reader r = { .err = err };
+	ProtobufCMessage *m;
+	json_t *json;
+	int rc = reader_load(&json, text, size, err);
+
+	if (rc)
+		return rc;
 	m = message_new(type);
 	rc = m ? read_message(&r, m, json) : no_memory(err);
 	json_decref(json);
 	if (rc) {
-		if (m)
-			protobuf_c_message_free_unpacked(m, NULL);
+		message_free(m);
 		return rc;
 	}
 	*out = m;
@@ -344,21 +342,21 @@ static int value_of_text(struct reader *r, ProtobufCType type, const char *text,
 	case PROTOBUF_C_TYPE_ENUM:
 	case PROTOBUF_C_TYPE_MESSAGE:
 		if (!text_is_utf8(text, strlen(text)))
-			return refuse(r, "is not UTF-8");
+			return reader_refuse(r, "is not UTF-8");
 		*out = json_string_nocheck(text);
 		break;
 	case PROTOBUF_C_TYPE_BOOL:
 		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-			return refuse(r, "must be true or false");
+			return reader_refuse(r, "must be true or false");
 		*out = json_boolean(text[0] == 't');
 		break;
 	default:
 		errno = 0;
 		value = strtoll(text, &end, 10);
 		if (!*text || *end || strspn(text, "-0123456789") != strlen(text))
-			return refuse(r, "must be an integer");
+			return reader_refuse(r, "must be an integer");
 		if (errno)
-			return refuse(r, "the number is too large");
+			return reader_refuse(r, "the number is too large");
 		*out = json_integer(value);
 		break;
 	}

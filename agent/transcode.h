@@ -23,6 +23,20 @@
 int transcode_parse(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
 		    const char *text, size_t size, struct error *err);
 
+/* What a merge patch says: the values in a message, and the paths of all that changes in a google.protobuf.FieldMask. */
+struct transcode_patch {
+	ProtobufCMessage *message, *mask; /* each for protobuf_c_message_free_unpacked(m, NULL) */
+};
+#define TRANSCODE_PATHS_MAX 1024 /* fields that one patch may change */
+
+/*
+ * Parses a merge patch (RFC 7396) of a message of `type`. A path is "spec.vcpus", "labels.tier", or "labels.`a.b`" for a key
+ * that is no plain word; one that is not in the message, because it was null, gets its default. Arrays are replaced whole.
+ * What transcode_parse() refuses is refused here, too, and a map's key with a backtick.
+ */
+int transcode_patch(struct transcode_patch *out, const ProtobufCMessageDescriptor *type,
+		    const char *text, size_t size, struct error *err);
+
 /*
  * Writes the message as one line of JSON, with a newline and a NUL that *size does not count; free() it. Strings that are
  * not UTF-8 get '?' for each bad byte. Errors: RESOURCE_EXHAUSTED when memory is out.

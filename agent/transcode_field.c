@@ -161,6 +161,14 @@ static int check_field(const ProtobufCMessage *message, const ProtobufCFieldDesc
 	return 0;
 }
 
+/* Whether the field has a value: the members of a oneof share one place. */
+static bool is_member(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+	return !(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) ||
+	       *(const uint32_t *)(const void *)((const char *)message +
+						 field->quantifier_offset) == field->id;
+}
+
 static int check_message(const ProtobufCMessage *message, struct pointer *at, struct error *err)
 {
 	for (unsigned int i = 0; i < message->descriptor->n_fields; i++) {
@@ -168,7 +176,9 @@ static int check_message(const ProtobufCMessage *message, struct pointer *at, st
 		size_t back;
 		int rc;
 
-		if (field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_MESSAGE)
+		if ((field->type != PROTOBUF_C_TYPE_STRING &&
+		     field->type != PROTOBUF_C_TYPE_MESSAGE) ||
+		    !is_member(message, field))
 			continue;
 		back = pointer_key(at, field->name, strlen(field->name));
 		rc = check_field(message, field, at, err);

@@ -23,6 +23,17 @@ void trash_put(const char *dir, const char *name)
 		return;
 }
 
+void trash_take(const char *dir, const char *path, const char *name)
+{
+	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char to[NAME_MAX + 1];
+
+	if (fd < 0 || (size_t)snprintf(to, sizeof(to), PREFIX "%s", name) >= sizeof(to))
+		return;
+	if (renameat(AT_FDCWD, path, fd, to) < 0)
+		return;
+}
+
 static void remove_directory(int parent, const char *name)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -118,32 +118,27 @@ static int raise_twice(const char *field, const char *what, struct error *err)
 	return error_raise_field(err, field, "\"%.63s\" is there twice", what);
 }
 
-static int validate_vm_labels(const Croft__V1__Vm *vm, struct error *err)
+/* All maps of strings to strings are laid out alike. */
+typedef Croft__V1__Vm__LabelsEntry label_entry;
+
+int validate_labels(const ProtobufCMessage *message, struct error *err)
 {
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "labels");
+	label_entry **labels;
+	size_t n;
 	int r = 0;
 
-	if (vm->n_labels > LABELS_MAX)
-		return raise_too_many_labels(vm->n_labels, err);
-	for (size_t i = 0; r == 0 && i < vm->n_labels; i++) {
-		r = validate_label(vm->labels[i]->key, vm->labels[i]->value, err);
+	assert(field && field->label == PROTOBUF_C_LABEL_REPEATED);
+	memcpy(&labels, (const char *)message + field->offset, sizeof(labels));
+	memcpy(&n, (const char *)message + field->quantifier_offset, sizeof(n));
+	if (n > LABELS_MAX)
+		return raise_too_many_labels(n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = validate_label(labels[i]->key, labels[i]->value, err);
 		for (size_t j = 0; r == 0 && j < i; j++)
-			if (strcmp(vm->labels[i]->key, vm->labels[j]->key) == 0)
-				r = raise_twice("/labels", vm->labels[i]->key, err);
-	}
-	return r;
-}
-
-static int validate_image_labels(const Croft__V1__Image *image, struct error *err)
-{
-	int r = 0;
-
-	if (image->n_labels > LABELS_MAX)
-		return raise_too_many_labels(image->n_labels, err);
-	for (size_t i = 0; r == 0 && i < image->n_labels; i++) {
-		r = validate_label(image->labels[i]->key, image->labels[i]->value, err);
-		for (size_t j = 0; r == 0 && j < i; j++)
-			if (strcmp(image->labels[i]->key, image->labels[j]->key) == 0)
-				r = raise_twice("/labels", image->labels[i]->key, err);
+			if (strcmp(labels[i]->key, labels[j]->key) == 0)
+				r = raise_twice("/labels", labels[i]->key, err);
 	}
 	return r;
 }
@@ -165,6 +160,23 @@ static int validate_memory(uint64_t bytes, uint64_t memory_max, struct error *er
 	if (bytes > memory_max)
 		return error_raise_field(err, field, "%" PRIu64 " bytes: the host has %" PRIu64,
 					 bytes, memory_max);
+	return 0;
+}
+
+static int validate_target(const Croft__V1__VmSpec *spec, struct error *err)
+{
+	const char *field = "/spec/memory_target_bytes";
+	uint64_t bytes = spec->memory_target_bytes;
+
+	if (bytes && (bytes < VMM_MEMORY_MIN || bytes > spec->memory_bytes))
+		return error_raise_field(err, field,
+					 "%" PRIu64 " bytes: from %llu (64 MiB) to memory_bytes, "
+					 "which is %" PRIu64 ", or 0 for all of it",
+					 bytes, VMM_MEMORY_MIN, spec->memory_bytes);
+	if (bytes % VMM_MEMORY_ALIGN)
+		return error_raise_field(err, field,
+					 "%" PRIu64 " is not a multiple of %llu (2 MiB)", bytes,
+					 VMM_MEMORY_ALIGN);
 	return 0;
 }
 
@@ -229,6 +241,8 @@ static int validate_spec(const Croft__V1__VmSpec *spec, uint64_t memory_max, uns
 					 spec->vcpus, vcpus_max);
 	r = validate_memory(spec->memory_bytes, memory_max, err);
 	if (r == 0)
+		r = validate_target(spec, err);
+	if (r == 0)
 		r = validate_name("/spec/image", spec->image, err);
 	if (r == 0)
 		r = validate_cmdline(spec, err);
@@ -246,7 +260,7 @@ int validate_vm(const Croft__V1__Vm *vm, uint64_t memory_max, unsigned int vcpus
 	int r = validate_name("/name", vm->name, err);
 
 	if (r == 0)
-		r = validate_vm_labels(vm, err);
+		r = validate_labels(&vm->base, err);
 	if (r == 0 && !vm->spec)
 		r = error_raise_field(err, "/spec", "a spec is required");
 	if (r == 0)
@@ -261,7 +275,7 @@ int validate_image(const Croft__V1__Image *image, struct error *err)
 	int r = validate_name("/name", image->name, err);
 
 	if (r == 0)
-		r = validate_image_labels(image, err);
+		r = validate_labels(&image->base, err);
 	if (r < 0)
 		return r;
 	if (!image->spec)
@@ -286,16 +300,17 @@ static const Croft__V1__ImageDisk *find_disk(const Croft__V1__Image *image, cons
 	return NULL;
 }
 
-int validate_image_disks(const Croft__V1__VmSpec *spec, const Croft__V1__Image *image,
-			 struct error *err)
+int validate_image_disks(const Croft__V1__Vm *vm, const Croft__V1__Image *image,
+			 const struct validate_copies *copies, struct error *err)
 {
+	const Croft__V1__VmSpec *spec = vm->spec;
 	char field[ERROR_FIELD_MAX];
 
 	for (size_t i = 0; i < spec->n_disks; i++) {
 		const Croft__V1__DiskSpec *d = spec->disks[i];
 		const Croft__V1__ImageDisk *of;
 
-		if (!d->image_disk[0])
+		if (!d->image_disk[0] || (copies && copies->made(copies->data, vm->name, d->name)))
 			continue;
 		of = find_disk(image, d->image_disk);
 		if (!of) {

@@ -21,6 +21,9 @@ bool name_valid(const char *name);
 /* 64 lower-case hexadecimal digits. */
 bool sha256_valid(const char *digest);
 
+/* Those of any message that has a map `labels`; the field is /labels/KEY. */
+int validate_labels(const ProtobufCMessage *message, struct error *err);
+
 int validate_name(const char *field, const char *name, struct error *err);
 
 /*
@@ -33,9 +36,15 @@ int validate_vm(const Croft__V1__Vm *vm, uint64_t memory_max, unsigned int vcpus
 /* The image's own part of a pull; the URL's form is the fetcher's to check. */
 int validate_image(const Croft__V1__Image *image, struct error *err);
 
-/* The disks that name a disk of the image do so rightly. The image must be READY. */
-int validate_image_disks(const Croft__V1__VmSpec *spec, const Croft__V1__Image *image,
-			 struct error *err);
+/* Tells which disks of a VM are made already, and need their image no more. */
+struct validate_copies {
+	bool (*made)(void *data, const char *vm, const char *disk);
+	void *data;
+};
+
+/* The disks that name a disk of the image do so rightly. The image must be READY. `copies` may be NULL: none is made. */
+int validate_image_disks(const Croft__V1__Vm *vm, const Croft__V1__Image *image,
+			 const struct validate_copies *copies, struct error *err);
 
 /* Printable ASCII only, spaces included. */
 bool text_printable(const char *text);

@@ -13,11 +13,13 @@
 #include "agent/image.h"
 #include "agent/log.h"
 #include "agent/message.h"
+#include "agent/node.h"
 #include "agent/state.h"
 #include "agent/trash.h"
 #include "agent/validate.h"
 #include "agent/vm_run.h"
 #include "agent/vm_state.h"
+#include "agent/vm_update.h"
 
 const char *vm_state_name(const struct vm_record *vm)
 {
@@ -44,7 +46,9 @@ void vm_set_state(struct service *service, struct vm_record *vm, Croft__V1__VmSt
 	Croft__V1__VmStatus__State before = status->state;
 
 	status->state = state;
+	vm_set_pending(vm);
 	record_touch(service, &vm->record);
+	node_drain_look(service);
 	/* A new one's event is that it was created. */
 	if (state == before || before == STATE(STATE_UNSPECIFIED))
 		return;
@@ -89,12 +93,35 @@ struct vmm *vm_record_vmm(const struct vm_record *vm)
 	return vm->run && vm->run->up && !vm->run->over ? vm->run->vmm : NULL;
 }
 
+struct vmm *vm_record_running(const struct vm_record *vm, struct error *err)
+{
+	struct vmm *vmm = vm_record_vmm(vm);
+
+	if (!vmm)
+		error_raise(err, ERROR_CONFLICT, "VM \"%s\" does not run", vm->msg->name);
+	return vmm;
+}
+
+const Croft__V1__VmSpec *vm_record_ran_with(const struct vm_record *vm)
+{
+	return vm->run && vm_record_live(vm) ? vm->run->spec : NULL;
+}
+
 const char *vm_record_image(const struct vm_record *vm)
 {
 	return vm->msg->spec->image;
 }
 
 /* --- Records --- */
+
+struct vm_record *vm_record_find(struct service *service, const char *name, struct error *err)
+{
+	struct vm_record *vm = table_find(&service->vms, name);
+
+	if (!vm)
+		error_raise(err, ERROR_NOT_FOUND, "there is no VM \"%.80s\"", name);
+	return vm;
+}
 
 static struct vm_record *vm_record_free(struct vm_record *vm)
 {
@@ -124,8 +151,26 @@ static struct vm_record *add(struct service *service, Croft__V1__Vm *msg)
 	return vm;
 }
 
+/* Whether the VM's own file of that disk is there, so that its image is not needed any more. */
+static bool disk_made(void *data, const char *vm, const char *disk)
+{
+	struct service *service = data;
+	const struct vm_record *record = table_find(&service->vms, vm);
+	_cleanup_free_ char *path = record ? vm_disk_path(service, record->msg, disk) : NULL;
+
+	return path && access(path, F_OK) == 0;
+}
+
+int vm_check_image_disks(struct service *service, const Croft__V1__Vm *vm,
+			 const Croft__V1__Image *image, struct error *err)
+{
+	const struct validate_copies copies = { .made = disk_made, .data = service };
+
+	return validate_image_disks(vm, image, &copies, err);
+}
+
 /* What the host has in all: whether it is free is asked at the start. */
-static int check_wish(struct service *service, const Croft__V1__Vm *wish, struct error *err)
+int vm_check_wish(struct service *service, const Croft__V1__Vm *wish, struct error *err)
 {
 	struct vmm_host host;
 	unsigned int vcpus_max = VMM_VCPUS_MAX;
@@ -138,13 +183,36 @@ static int check_wish(struct service *service, const Croft__V1__Vm *wish, struct
 	r = validate_vm(wish, health_memory_total(), vcpus_max, err);
 	if (r < 0)
 		return r;
-	if (table_find(&service->vms, wish->name))
-		return error_raise(err, ERROR_ALREADY_EXISTS, "VM \"%s\" exists", wish->name);
 	image = table_find(&service->images, wish->spec->image);
 	if (!image)
 		return error_raise_field(err, "/spec/image", "there is no image \"%s\"",
 					 wish->spec->image);
-	return image_record_ready(image) ? validate_image_disks(wish->spec, image->msg, err) : 0;
+	return image_record_ready(image) ? vm_check_image_disks(service, wish, image->msg, err) : 0;
+}
+
+int vm_check_new(struct service *service, const Croft__V1__Vm *wish, struct error *err)
+{
+	/* Of a name that is taken the client hears before all else that is wrong. */
+	if (table_find(&service->vms, wish->name))
+		return error_raise(err, ERROR_ALREADY_EXISTS, "VM \"%s\" exists", wish->name);
+	return vm_check_wish(service, wish, err);
+}
+
+/* As a client's message becomes that of a record: what only the agent sets is its own. */
+Croft__V1__Vm *vm_new_message(const Croft__V1__Vm *wish)
+{
+	Croft__V1__Vm *msg = message_copy(&wish->base);
+	char uid[RECORD_UID];
+
+	if (!msg)
+		return NULL;
+	record_uid(uid);
+	message_set_string(&msg->uid, uid);
+	message_set_now(&msg->create_time);
+	msg->revision = 0;
+	message_free(msg->status);
+	msg->status = message_new(&croft__v1__vm_status__descriptor);
+	return msg->status && msg->uid[0] ? msg : message_free(msg);
 }
 
 int vm_record_new(struct service *service, const Croft__V1__Vm *wish, const char *actor,
@@ -152,24 +220,12 @@ int vm_record_new(struct service *service, const Croft__V1__Vm *wish, const char
 {
 	struct vm_record *vm;
 	Croft__V1__Vm *msg;
-	char uid[RECORD_UID];
-	int r = check_wish(service, wish, err);
+	int r = vm_check_new(service, wish, err);
 
 	if (r < 0)
 		return r;
-	msg = message_copy(&wish->base);
-	if (!msg)
-		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	record_uid(uid);
-	message_set_string(&msg->uid, uid);
-	message_set_now(&msg->create_time);
-	message_free(msg->status);
-	msg->status = message_new(&croft__v1__vm_status__descriptor);
-	vm = NULL;
-	if (msg->status && msg->uid[0])
-		vm = add(service, msg);
-	else
-		message_free(msg);
+	msg = vm_new_message(wish);
+	vm = msg ? add(service, msg) : NULL;
 	if (!vm)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
 	vm_set_state(service, vm, STATE(DEFINED));
@@ -198,16 +254,23 @@ static void remove_files(struct service *service, struct deferred *deferred)
 	service_empty_trash(service);
 }
 
+int vm_check_delete(const struct vm_record *vm, struct error *err)
+{
+	if (!vm->run)
+		return 0;
+	return error_raise(err, ERROR_CONFLICT, "VM \"%s\" is %s%s", vm->msg->name,
+			   vm_state_name(vm),
+			   vm_record_live(vm) ? "" : ", and its last start has not come back");
+}
+
 int vm_record_delete(struct service *service, struct vm_record *vm, const char *actor,
 		     struct error *err)
 {
 	struct file_removal *removal;
+	int r = vm_check_delete(vm, err);
 
-	if (vm->run)
-		return error_raise(err, ERROR_CONFLICT, "VM \"%s\" is %s%s", vm->msg->name,
-				   vm_state_name(vm),
-				   vm_record_live(vm) ? ""
-						      : ", and its last start has not come back");
+	if (r < 0)
+		return r;
 	removal = calloc(1, sizeof(*removal));
 	if (!removal)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
@@ -226,6 +289,26 @@ int vm_record_delete(struct service *service, struct vm_record *vm, const char *
 	log_info("vms/%s: deleted", vm->msg->name);
 	vm_record_free(vm);
 	return 0;
+}
+
+char *vm_disk_path(const struct service *service, const Croft__V1__Vm *vm, const char *disk)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s/%s.raw", service->vm_dir, vm->uid, disk) < 0 ? NULL : path;
+}
+
+void vm_discard_disk(struct service *service, const struct vm_record *vm, const char *disk)
+{
+	_cleanup_free_ char *path = vm_disk_path(service, vm->msg, disk), *name = NULL;
+
+	if (asprintf(&name, "%s-%s", vm->msg->uid, disk) < 0)
+		name = NULL;
+	if (!path || !name || access(path, F_OK) < 0)
+		return;
+	trash_take(service->vm_dir, path, name);
+	log_info("vms/%s: disk \"%s\" is removed", vm->msg->name, disk);
+	service_empty_trash(service);
 }
 
 static void console_news(void *data)

@@ -10,10 +10,13 @@
 #include "agent/image.h"
 #include "agent/log.h"
 #include "agent/message.h"
+#include "agent/node.h"
 #include "agent/state.h"
+#include "agent/tuning.h"
 #include "agent/validate.h"
 #include "agent/vm_run.h"
 #include "agent/vm_state.h"
+#include "agent/vm_update.h"
 
 #define SECOND 1000000000ull
 
@@ -32,6 +35,14 @@ static const struct {
 	[VMM_EXIT_VMM_ERROR] = { REASON(vmm_crash), STATE(FAILED) },
 };
 
+static int begin_start(struct service *service, struct vm_record *vm, struct operation *op,
+		       struct error *err);
+
+static bool is_restart(const struct operation *op)
+{
+	return op && strcmp(op->msg->verb, "restart") == 0;
+}
+
 /* --- The end of a run --- */
 
 /* Everything is given back. */
@@ -40,9 +51,25 @@ static void run_ended(struct service *service, struct vm_record *vm)
 	struct vm_run *run = vm->run;
 
 	timer_disarm(service, &run->timer);
+	vm_discard_disks(service, vm, run->spec);
 	vm->run = vm_run_free(run);
 	service->runs--;
 	service->changed = true;
+}
+
+/* The second half of a restart, with its operation. */
+static void start_again(struct service *service, struct vm_record *vm)
+{
+	struct error error = { .code = ERROR_NONE };
+	int r = service->stopping ? error_raise(&error, ERROR_UNAVAILABLE, "the agent was stopped")
+				  : begin_start(service, vm, vm->op, &error);
+
+	if (r == 0)
+		return;
+	error_widen(&error, "VM \"%s\" has ended, but does not start", vm->msg->name);
+	operation_end(service, vm->op, &error);
+	vm_set_operation(vm, NULL);
+	record_touch(service, &vm->record);
 }
 
 static void end_finish(struct service *service, struct job *job)
@@ -58,6 +85,10 @@ static void end_finish(struct service *service, struct job *job)
 	vm_set_state(service, vm, state);
 	log_info("vms/%s: %s, %s%s%s", vm->msg->name, vm_state_name(vm), vm_reason_name(vm),
 		 vm->msg->status->message[0] ? ": " : "", vm->msg->status->message);
+	if (is_restart(vm->op)) {
+		start_again(service, vm);
+		return;
+	}
 	operation_end(service, vm->op, NULL);
 	vm_set_operation(vm, NULL);
 }
@@ -135,6 +166,16 @@ static void start_failed(struct service *service, struct vm_run *run)
 	run_ended(service, vm);
 }
 
+/* The balloon's target may have changed since the start was planned; and what it was planned with was checked. */
+static void catch_up(struct vm_record *vm)
+{
+	const struct vm_run *run = vm->run;
+	uint64_t target = vm->msg->spec->memory_target_bytes;
+
+	if (target != run->spec->memory_target_bytes)
+		vmm_set_balloon(run->vmm, vm_run_balloon(run->spec->memory_bytes, target), NULL);
+}
+
 static void start_finish(struct service *service, struct job *job)
 {
 	struct vm_run *run = CONTAINER_OF(job, struct vm_run, job);
@@ -159,6 +200,7 @@ static void start_finish(struct service *service, struct job *job)
 		operation_end(service, vm->op, NULL);
 		vm_set_operation(vm, NULL);
 		log_info("vms/%s: RUNNING", vm->msg->name);
+		catch_up(vm);
 	}
 	if (run->over)
 		run_over(service, run);
@@ -181,7 +223,7 @@ static void start_too_long(struct service *service, struct timer *timer)
 	struct error error;
 
 	error_raise(&error, ERROR_DEADLINE, "VM \"%s\": the start has not finished after %u s",
-		    vm->msg->name, service->config->start_timeout);
+		    vm->msg->name, service->tuning->start_timeout);
 	run->abandoned = true;
 	atomic_store(&run->job.cancel, true);
 	vm_set_end(vm, REASON(start_timeout), error.message);
@@ -190,25 +232,23 @@ static void start_too_long(struct service *service, struct timer *timer)
 	vm_set_operation(vm, NULL);
 }
 
-/* That it can be started, by its image and by what the host has free. */
-static int check_start(struct service *service, struct vm_record *vm, const Croft__V1__Image **out,
-		       struct error *err)
+/* That it can be started, by the node, by its image and by what the host has free. */
+static int check_start(struct service *service, const struct vm_record *vm,
+		       const Croft__V1__Image **out, struct error *err)
 {
 	const Croft__V1__VmSpec *spec = vm->msg->spec;
 	const struct image_record *image = table_find(&service->images, spec->image);
 	const char *cmdline = spec->cmdline;
 	struct vmm_host host;
-	int r;
+	int r = node_check_start(service, err);
 
-	if (vm->run)
-		return error_raise(err, ERROR_CONFLICT, "it is %s%s", vm_state_name(vm),
-				   vm_record_live(vm) ? ""
-						      : ", and its last start has not come back");
+	if (r < 0)
+		return r;
 	if (!image || !image_record_ready(image))
 		return error_raise(err, ERROR_CONFLICT, "image \"%s\" is not READY%s%s",
 				   spec->image, image && image->msg->status->message[0] ? ": " : "",
 				   image ? image->msg->status->message : "");
-	r = validate_image_disks(spec, image->msg, err);
+	r = vm_check_image_disks(service, vm->msg, image->msg, err);
 	if (r < 0)
 		return error_raise(err, ERROR_CONFLICT, "%s: %s", err->field, err->message);
 	if (!cmdline[0])
@@ -221,6 +261,8 @@ static int check_start(struct service *service, struct vm_record *vm, const Crof
 	r = vmm_host_probe(service->config->backend, &host, err);
 	if (r < 0)
 		return r;
+	if (vm->run)
+		host.memory_available += vm->run->spec->memory_bytes;
 	if (spec->memory_bytes > host.memory_available)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED,
 				   "%" PRIu64 " bytes of memory: the host has %" PRIu64 " left",
@@ -229,12 +271,19 @@ static int check_start(struct service *service, struct vm_record *vm, const Crof
 	return 0;
 }
 
-static int start(struct service *service, struct vm_record *vm, const char *actor,
-		 struct error *err)
+static int check_idle(const struct vm_record *vm, struct error *err)
+{
+	if (!vm->run)
+		return 0;
+	return error_raise(err, ERROR_CONFLICT, "it is %s%s", vm_state_name(vm),
+			   vm_record_live(vm) ? "" : ", and its last start has not come back");
+}
+
+/* Starts the job of a start; the operation is the caller's to end when that fails. */
+static int begin_start(struct service *service, struct vm_record *vm, struct operation *op,
+		       struct error *err)
 {
 	const Croft__V1__Image *image = NULL;
-	char target[NAME_MAX_LENGTH + 8];
-	struct operation *op;
 	struct vm_run *run;
 	int r = check_start(service, vm, &image, err);
 
@@ -242,13 +291,9 @@ static int start(struct service *service, struct vm_record *vm, const char *acto
 		r = vm_open_console(service, vm, true, err);
 	if (r < 0)
 		return r;
-	snprintf(target, sizeof(target), "vms/%s", vm->msg->name);
 	run = vm_run_new(service, vm->msg, image);
-	op = run ? operation_new(service, "start", target, actor) : NULL;
-	if (!op) {
-		vm_run_free(run);
+	if (!run)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	}
 	run->vm = vm;
 	run->console = vm->console;
 	run->made.handle = on_made;
@@ -258,25 +303,69 @@ static int start(struct service *service, struct vm_record *vm, const char *acto
 	run->job.finish = start_finish;
 	r = job_start(service, &run->job, "start", err);
 	if (r < 0) {
-		operation_end(service, op, err);
 		vm_run_free(run);
 		return r;
 	}
 	vm->run = run;
 	service->runs++;
-	timer_arm(service, &run->timer, service->config->start_timeout * SECOND);
-	operation_run(service, op, &run->job);
+	timer_arm(service, &run->timer, service->tuning->start_timeout * SECOND);
+	/* That of a restart runs already. */
+	if (op->msg->state == CROFT__V1__OPERATION__STATE__RUNNING)
+		op->job = &run->job;
+	else
+		operation_run(service, op, &run->job);
 	vm_set_operation(vm, op);
 	vm_set_state(service, vm, STATE(PREPARING));
 	return 0;
 }
 
+static struct operation *new_operation(struct service *service, const struct vm_record *vm,
+				       const char *verb, const char *actor, struct error *err)
+{
+	char target[NAME_MAX_LENGTH + 8];
+	struct operation *op;
+
+	snprintf(target, sizeof(target), "vms/%s", vm->msg->name);
+	op = operation_new(service, verb, target, actor);
+	if (!op)
+		error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	return op;
+}
+
+int vm_check_start(struct service *service, const struct vm_record *vm, struct error *err)
+{
+	const Croft__V1__Image *image;
+	int r = check_idle(vm, err);
+
+	if (r == 0)
+		r = check_start(service, vm, &image, err);
+	return r < 0 ? error_widen(err, "VM \"%s\"", vm->msg->name) : 0;
+}
+
+/* `verb` is "start", or "restart" of one that does not run. */
+static int start(struct service *service, struct vm_record *vm, const char *verb, const char *actor,
+		 struct error *err)
+{
+	struct operation *op;
+	int r = vm_check_start(service, vm, err);
+
+	if (r < 0)
+		return r;
+	op = new_operation(service, vm, verb, actor, err);
+	if (!op)
+		return -ENOMEM;
+	r = begin_start(service, vm, op, err);
+	if (r < 0) {
+		error_widen(err, "VM \"%s\"", vm->msg->name);
+		operation_end(service, op, err);
+	}
+	return r;
+}
+
 int vm_record_start(struct service *service, struct vm_record *vm, const char *actor,
 		    struct error *err)
 {
-	int r = start(service, vm, actor, err);
-
-	return r < 0 ? error_widen(err, "VM \"%s\"", vm->msg->name) : 0;
+	return start(service, vm, "start", actor, err);
 }
 
 /* --- The stop --- */
@@ -288,11 +377,12 @@ static void stop_too_long(struct service *service, struct timer *timer)
 	struct error error;
 
 	error_raise(&error, ERROR_DEADLINE, "VM \"%s\": it has not ended after %u s", vm->msg->name,
-		    service->config->stop_timeout);
+		    service->tuning->stop_timeout);
 	operation_end(service, vm->op, &error);
 	vm_set_operation(vm, NULL);
 	message_set_string(&vm->msg->status->message, error.message);
 	record_touch(service, &vm->record);
+	node_drain_look(service);
 }
 
 /* The guest is not asked, or has had its time. */
@@ -303,7 +393,7 @@ static void stop_now(struct service *service, struct vm_record *vm)
 	run->asked = false;
 	timer_disarm(service, &run->timer);
 	run->timer.fire = stop_too_long;
-	timer_arm(service, &run->timer, service->config->stop_timeout * SECOND);
+	timer_arm(service, &run->timer, service->tuning->stop_timeout * SECOND);
 	if (vm->op) {
 		vm->op->cancel = NULL;
 		operation_step(service, vm->op, "ending it by force");
@@ -327,7 +417,8 @@ static void asked_no_more(struct service *service, struct operation *op)
 
 	vm->run->asked = false;
 	timer_disarm(service, &vm->run->timer);
-	error_raise(&error, ERROR_CANCELLED, "VM \"%s\": the stop was cancelled", vm->msg->name);
+	error_raise(&error, ERROR_CANCELLED, "VM \"%s\": the %s was cancelled", vm->msg->name,
+		    op->msg->verb);
 	operation_end(service, op, &error);
 	vm_set_operation(vm, NULL);
 	vm_set_state(service, vm, STATE(RUNNING));
@@ -349,31 +440,90 @@ static void ask(struct service *service, struct vm_record *vm, uint64_t patience
 	vmm_ask_stop(run->vmm);
 }
 
-int vm_record_stop(struct service *service, struct vm_record *vm, uint64_t patience_ns,
-		   const char *actor, struct error *err)
+/* An ask that can be cut short has an operation, which the stop by force answers with. */
+static bool is_asked(const struct vm_record *vm)
 {
-	struct vmm *vmm = vm_record_vmm(vm);
-	char target[NAME_MAX_LENGTH + 8];
-	struct operation *op;
+	return vm_record_vmm(vm) && vm->run->asked;
+}
 
-	if (vmm && vm->run->asked && !patience_ns) {
-		stop_now(service, vm);
-		return 0;
+int vm_check_stop(const struct vm_record *vm, uint64_t patience_ns, struct error *err)
+{
+	if (is_asked(vm) && !patience_ns) {
+		if (!is_restart(vm->op))
+			return 0;
+		return error_raise(err, ERROR_CONFLICT,
+				   "VM \"%s\" is being restarted: cancel operation \"%s\" first",
+				   vm->msg->name, vm->op->msg->name);
 	}
-	if (!vmm || vm->msg->status->state != STATE(RUNNING))
+	if (!vm_record_vmm(vm) || vm->msg->status->state != STATE(RUNNING))
 		return error_raise(err, ERROR_CONFLICT, "VM \"%s\" is %s, not RUNNING",
 				   vm->msg->name, vm_state_name(vm));
-	snprintf(target, sizeof(target), "vms/%s", vm->msg->name);
-	op = operation_new(service, "stop", target, actor);
+	return 0;
+}
+
+/* It runs: the end of it, by an operation of that verb. */
+static int begin_stop(struct service *service, struct vm_record *vm, const char *verb,
+		      const struct vm_stop *stop, struct error *err)
+{
+	struct operation *op = new_operation(service, vm, verb, stop->actor, err);
+
 	if (!op)
-		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+		return -ENOMEM;
 	operation_run(service, op, NULL);
 	vm_set_operation(vm, op);
 	vm_set_state(service, vm, STATE(STOPPING));
-	if (patience_ns)
-		ask(service, vm, patience_ns);
+	if (stop->patience_ns)
+		ask(service, vm, stop->patience_ns);
 	else
 		stop_now(service, vm);
+	return 0;
+}
+
+int vm_record_stop(struct service *service, struct vm_record *vm, const struct vm_stop *how,
+		   struct error *err)
+{
+	int r = vm_check_stop(vm, how->patience_ns, err);
+
+	if (r < 0)
+		return r;
+	if (!is_asked(vm))
+		return begin_stop(service, vm, "stop", how, err);
+	stop_now(service, vm);
+	return 0;
+}
+
+int vm_check_restart(struct service *service, const struct vm_record *vm, uint64_t patience_ns,
+		     struct error *err)
+{
+	const Croft__V1__Image *image;
+	int r;
+
+	if (!vm->run)
+		return vm_check_start(service, vm, err);
+	if (is_asked(vm) && !patience_ns && is_restart(vm->op))
+		return 0;
+	if (!vm_record_vmm(vm) || vm->msg->status->state != STATE(RUNNING))
+		return error_raise(err, ERROR_CONFLICT, "VM \"%s\" is %s", vm->msg->name,
+				   vm_state_name(vm));
+	/* Better no end of a guest that could not come up again. Its own memory comes back. */
+	r = check_start(service, vm, &image, err);
+	if (r < 0)
+		return error_widen(err, "VM \"%s\" goes on running", vm->msg->name);
+	return 0;
+}
+
+int vm_record_restart(struct service *service, struct vm_record *vm, const struct vm_stop *how,
+		      struct error *err)
+{
+	int r = vm_check_restart(service, vm, how->patience_ns, err);
+
+	if (r < 0)
+		return r;
+	if (!vm->run)
+		return start(service, vm, "restart", how->actor, err);
+	if (!is_asked(vm))
+		return begin_stop(service, vm, "restart", how, err);
+	stop_now(service, vm);
 	return 0;
 }
 

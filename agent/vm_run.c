@@ -10,6 +10,7 @@
 #include "agent/config.h"
 #include "agent/disk.h"
 #include "agent/fake_guest.h"
+#include "agent/message.h"
 
 /* --- The plan --- */
 
@@ -28,18 +29,20 @@ static const Croft__V1__ImageDisk *image_disk(const Croft__V1__Image *image, con
 	return NULL;
 }
 
-/* A disk that nobody writes, and that is not enlarged, is the image's file itself. */
+/* A disk that nobody ever wrote, and that is not enlarged, is the image's file itself. */
 static bool plan_disk(struct vm_run_disk *out, const char *vm_dir, const char *blob_dir,
 		      const Croft__V1__DiskSpec *spec, const Croft__V1__ImageDisk *of)
 {
 	out->name = strdup(spec->name);
 	out->read_only = spec->read_only || (of && of->read_only);
 	out->size = spec->size_bytes;
-	out->own = !of || !out->read_only || spec->size_bytes > of->file->size;
-	if (out->own)
-		out->path = path_of(vm_dir, spec->name, ".raw");
-	else
+	out->path = path_of(vm_dir, spec->name, ".raw");
+	out->own = !of || !out->read_only || spec->size_bytes > of->file->size ||
+		   (out->path && access(out->path, F_OK) == 0);
+	if (!out->own) {
+		free(out->path);
 		out->path = path_of(blob_dir, of->file->sha256, "");
+	}
 	if (out->own && of)
 		out->source = path_of(blob_dir, of->file->sha256, "");
 	return out->name && out->path && (!out->own || !of || out->source);
@@ -52,6 +55,11 @@ static char *join_cmdline(const char *cmdline, const char *append)
 	return asprintf(&all, "%s%s%s", cmdline, cmdline[0] && append[0] ? " " : "", append) < 0
 		       ? NULL
 		       : all;
+}
+
+uint64_t vm_run_balloon(uint64_t memory, uint64_t target)
+{
+	return target && target < memory ? memory - target : 0;
 }
 
 struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm,
@@ -67,6 +75,8 @@ struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm,
 	plan->backend = service->config->backend;
 	plan->vcpus = spec->vcpus;
 	plan->memory = spec->memory_bytes;
+	plan->balloon = vm_run_balloon(spec->memory_bytes, spec->memory_target_bytes);
+	run->spec = message_copy(&spec->base);
 	plan->name = strdup(vm->name);
 	plan->dir = path_of(service->vm_dir, vm->uid, "");
 	plan->kernel = path_of(service->blob_dir, image->status->kernel->sha256, "");
@@ -74,7 +84,7 @@ struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm,
 				     spec->cmdline_append);
 	if (image->status->initrd)
 		plan->initrd = path_of(service->blob_dir, image->status->initrd->sha256, "");
-	if (!plan->name || !plan->dir || !plan->kernel || !plan->cmdline ||
+	if (!run->spec || !plan->name || !plan->dir || !plan->kernel || !plan->cmdline ||
 	    (image->status->initrd && !plan->initrd))
 		return vm_run_free(run);
 	script = service->config->fake_script[0] ? service->config->fake_script
@@ -111,6 +121,7 @@ struct vm_run *vm_run_free(struct vm_run *run)
 	free(plan->initrd);
 	free(plan->cmdline);
 	free(plan->fake_script);
+	message_free(run->spec);
 	free(run);
 	return NULL;
 }
@@ -217,7 +228,11 @@ static int create(struct vm_run *run, struct vmm **out, struct error *err)
 		return r;
 	config.kernel_fd = files.kernel;
 	config.initrd_fd = files.initrd;
-	return vmm_create(out, &config, &events, err);
+	r = vmm_create(out, &config, &events, err);
+	/* The image's files are what its manifest says, but no kernel boots of them: nothing of this node is lost. */
+	if (r < 0 && err->code == ERROR_DATA_LOSS)
+		err->code = ERROR_CONFLICT;
+	return r;
 }
 
 static void vmm_freep(struct vmm **vmm)
@@ -244,7 +259,10 @@ static int start(struct vm_run *run, struct error *err)
 	if (r < 0)
 		return r;
 	job_step(job, "starting the vCPUs");
-	r = vmm_start(vmm, err);
+	if (run->plan.balloon)
+		r = vmm_set_balloon(vmm, run->plan.balloon, err);
+	if (r == 0)
+		r = vmm_start(vmm, err);
 	if (r < 0)
 		return r;
 	run->vmm = TAKE_PTR(vmm);

@@ -33,6 +33,7 @@ struct vm_plan {
 		*fake_script; /* initrd and fake_script may be NULL */
 	unsigned int vcpus;
 	uint64_t memory;
+	uint64_t balloon; /* bytes that the guest is to give up from the start */
 	struct vm_run_disk disks[VMM_DISKS_MAX];
 	unsigned int disk_count;
 };
@@ -51,6 +52,7 @@ struct vm_run {
 	bool abandoned; /* service thread: the start took too long, nobody waits for it */
 
 	struct vm_plan plan;
+	Croft__V1__VmSpec *spec; /* service thread: what it was started with */
 	struct vmm *vmm;
 	struct error error; /* why the start failed */
 };
@@ -58,6 +60,9 @@ struct vm_run {
 /* `image` must be ready, and have the disks that the VM names. NULL without memory. */
 struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm,
 			  const Croft__V1__Image *image);
+
+/* What a guest with so much memory gives up for that target; 0 is no target. */
+uint64_t vm_run_balloon(uint64_t memory, uint64_t target);
 
 /* Its vmm must have been freed. Takes NULL, returns NULL. */
 struct vm_run *vm_run_free(struct vm_run *run);

@@ -6,6 +6,7 @@
 #define CROFT_AGENT_VM_STATE_H
 
 #include "agent/vm.h"
+#include "croft/v1/image.pb-c.h"
 
 #define STATE(name)  CROFT__V1__VM_STATUS__STATE__##name
 #define REASON(name) CROFT__V1__VM_STATUS__EXIT_REASON__##name
@@ -23,6 +24,17 @@ void vm_set_state(struct service *service, struct vm_record *vm, Croft__V1__VmSt
 /* The end of a run, or of a start that failed. */
 void vm_set_end(struct vm_record *vm, Croft__V1__VmStatus__ExitReason reason, const char *message);
 void vm_set_operation(struct vm_record *vm, struct operation *op);
+
+/* The whole message as a client may send it, its image and what its hypervisor can: INVALID_ARGUMENT. */
+int vm_check_wish(struct service *service, const Croft__V1__Vm *wish, struct error *err);
+/* The image, which is READY, has the disks that the VM needs of it. */
+int vm_check_image_disks(struct service *service, const Croft__V1__Vm *vm,
+			 const Croft__V1__Image *image, struct error *err);
+
+/* The VM's own file of a disk; free() it. NULL without memory. */
+char *vm_disk_path(const struct service *service, const Croft__V1__Vm *vm, const char *disk);
+/* Moves that file, if it is there, to the trash. No run may use it. */
+void vm_discard_disk(struct service *service, const struct vm_record *vm, const char *disk);
 
 /* Opens the console; makes it and the VM's directory if they are not there and `make` is true. */
 int vm_open_console(struct service *service, struct vm_record *vm, bool make, struct error *err);

@@ -16,7 +16,7 @@
 #include "vmm/pl061.h"
 #include "vmm/uart.h"
 
-#define LINES_MAX 32u
+#define LINES_MAX 128u
 #define AWAIT_MS  2
 
 /* For a VM whose creator gave no script: something to see, something to type at. */

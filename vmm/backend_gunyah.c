@@ -82,6 +82,31 @@ static unsigned int host_cpus(void)
 	return n > (long)VMM_VCPUS_MAX ? VMM_VCPUS_MAX : (unsigned int)n;
 }
 
+/* One of the driver's attributes, without its newline; "" when the driver has none of that name. */
+static void read_attribute(char *out, size_t size, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/class/misc/gunyah/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, out, size - 1);
+	out[n > 0 ? n : 0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}
+
+static void read_identity(struct vmm_host *host)
+{
+	char api[16], variant[24];
+
+	read_attribute(api, sizeof(api), "api_version");
+	read_attribute(variant, sizeof(variant), "variant");
+	read_attribute(host->features, sizeof(host->features), "features");
+	snprintf(host->version, sizeof(host->version), "%s%s%s%s", api,
+		 variant[0] ? " (variant " : "", variant, variant[0] ? ")" : "");
+}
+
 static int gunyah_probe(struct vmm_host *host, struct error *err)
 {
 	int fd = open_device(err);
@@ -91,6 +116,7 @@ static int gunyah_probe(struct vmm_host *host, struct error *err)
 	base_close(fd);
 	/* The resource manager refuses more vCPUs than the platform has cores. */
 	host->vcpus_max = host_cpus();
+	read_identity(host);
 	return 0;
 }
 
@@ -139,7 +165,7 @@ static int gunyah_open(struct backend **out, const struct backend_config *config
 
 static int gunyah_load(struct backend *b, struct error *err)
 {
-	const struct mem *mem = b->config.mem;
+	struct mem *mem = b->config.mem;
 	struct gh_userspace_memory_region region = {
 		.label = REGION_LABEL,
 		.flags = GH_MEM_ALLOW_READ | GH_MEM_ALLOW_WRITE | GH_MEM_ALLOW_EXEC,
@@ -156,6 +182,8 @@ static int gunyah_load(struct backend *b, struct error *err)
 		return failed(err, "lend memory to the VM");
 	if (!b->config.lend && ioctl(b->vm_fd, GH_VM_SET_USER_MEM_REGION, &region) < 0)
 		return failed(err, "share memory with the VM");
+	/* The driver has pinned every page of it. */
+	mem->pinned = true;
 	if (ioctl(b->vm_fd, GH_VM_SET_DTB_CONFIG, &dtb) < 0)
 		return failed(err, "set the device tree");
 	return 0;

@@ -38,7 +38,7 @@ struct mmio_device {
 	struct irq_line irq; /* fd -1: it has none */
 };
 
-#define BUS_DEVICES_MAX 16u
+#define BUS_DEVICES_MAX 32u
 
 struct bus {
 	struct mmio_device *devices[BUS_DEVICES_MAX];

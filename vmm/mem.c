@@ -53,6 +53,21 @@ void *mem_at(const struct mem *mem, gpa_t at, uint64_t n)
 	return mem->host + off;
 }
 
+uint64_t mem_give_back(const struct mem *mem, const void *at, uint64_t n)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t off = (uint64_t)((const uint8_t *)at - mem->host);
+	uint64_t start = (off + page - 1) & ~(page - 1), end = (off + n) & ~(page - 1);
+
+	assert(off <= mem->size && n <= mem->size - off);
+	if (mem->pinned || mem->lent || start >= end)
+		return 0;
+	if (fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+		      (off_t)(end - start)) < 0)
+		return 0;
+	return end - start;
+}
+
 uint64_t mem_resident(const struct mem *mem)
 {
 	unsigned char pages[4096];

@@ -27,6 +27,7 @@ struct mem {
 	gpa_t base;
 	uint64_t size; /* bytes */
 	bool lent;     /* the hypervisor has taken it: nothing may touch it */
+	bool pinned;   /* the hypervisor holds each page until the VM's end */
 };
 
 /* What a struct mem must hold before mem_init() or mem_free(). */
@@ -43,6 +44,13 @@ void mem_free(struct mem *mem);
  * lent. Their content may change at any moment: read what is decided upon once.
  */
 void *mem_at(const struct mem *mem, gpa_t at, uint64_t n);
+
+/*
+ * Gives the whole pages among n bytes at `at`, which came of mem_at(), back to the host; the guest
+ * finds zeros there when it uses them again. Returns how many bytes that was: 0 when the memory is
+ * pinned, since a page taken off under the hypervisor would be another than the guest's.
+ */
+uint64_t mem_give_back(const struct mem *mem, const void *at, uint64_t n);
 
 /* Bytes that the host holds, by mincore(2); 0 when it cannot be told. */
 uint64_t mem_resident(const struct mem *mem);

@@ -70,18 +70,7 @@ static void read_config(struct virtio_mmio *dev, uint64_t off, void *to, size_t 
 {
 	struct blk_config config = { .capacity = of(dev)->sectors, .seg_max = SEG_MAX };
 
-	if (off < sizeof(config))
-		memcpy(to, (char *)&config + off,
-		       n < sizeof(config) - off ? n : sizeof(config) - off);
-}
-
-static void write_config(struct virtio_mmio *dev, uint64_t off, const void *from, size_t n)
-{
-	/* No field of it can be written. */
-	(void)dev;
-	(void)off;
-	(void)from;
-	(void)n;
+	virtio_config_copy(&config, sizeof(config), off, to, n);
 }
 
 /* --- The queue --- */
@@ -229,7 +218,6 @@ static const struct virtio_ops ops = {
 	.id = DEVICE_ID,
 	.queues = 1,
 	.read_config = read_config,
-	.write_config = write_config,
 	.handle = handle,
 	.reset = reset,
 };

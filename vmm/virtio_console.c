@@ -41,9 +41,7 @@ static void read_config(struct virtio_mmio *dev, uint64_t off, void *to, size_t 
 	struct console_config config = { .max_nr_ports = 1 };
 
 	(void)dev;
-	if (off < sizeof(config))
-		memcpy(to, (char *)&config + off,
-		       n < sizeof(config) - off ? n : sizeof(config) - off);
+	virtio_config_copy(&config, sizeof(config), off, to, n);
 }
 
 static void write_config(struct virtio_mmio *dev, uint64_t off, const void *from, size_t n)

@@ -71,15 +71,20 @@ void virtio_interrupt(struct virtio_mmio *dev, unsigned int queue)
 		raise_interrupt(dev, INTERRUPT_USED);
 }
 
+void virtio_config_changed(struct virtio_mmio *dev)
+{
+	dev->config_generation++;
+	if (dev->status & STATUS_DRIVER_OK)
+		raise_interrupt(dev, INTERRUPT_CONFIG);
+}
+
 static void needs_reset(struct virtio_mmio *dev)
 {
 	if (dev->status & STATUS_NEEDS_RESET)
 		return;
 	dev->resets_needed++;
 	dev->status |= STATUS_NEEDS_RESET;
-	dev->config_generation++;
-	if (dev->status & STATUS_DRIVER_OK)
-		raise_interrupt(dev, INTERRUPT_CONFIG);
+	virtio_config_changed(dev);
 }
 
 /* --- Queues --- */
@@ -264,6 +269,12 @@ static void write_status(struct virtio_mmio *dev, uint32_t value)
 
 /* --- Registers --- */
 
+void virtio_config_copy(const void *config, size_t size, uint64_t off, void *to, size_t n)
+{
+	if (off < size)
+		memcpy(to, (const char *)config + off, n < size - off ? n : size - (size_t)off);
+}
+
 static uint32_t read_locked(struct virtio_mmio *dev, enum reg reg)
 {
 	struct virtqueue *q = selected(dev);
@@ -313,7 +324,7 @@ static uint64_t mmio_read(struct mmio_device *mmio, uint64_t off, unsigned int l
 	pthread_mutex_lock(&dev->lock);
 	if (off < REG_CONFIG)
 		value = read_locked(dev, (enum reg)off);
-	else
+	else if (dev->ops->read_config)
 		dev->ops->read_config(dev, off - REG_CONFIG, &value, len);
 	pthread_mutex_unlock(&dev->lock);
 	return value;
@@ -362,7 +373,7 @@ static void mmio_write(struct mmio_device *mmio, uint64_t off, unsigned int len,
 	pthread_mutex_lock(&dev->lock);
 	if (off < REG_CONFIG)
 		write_locked(dev, (enum reg)off, (uint32_t)value);
-	else
+	else if (dev->ops->write_config)
 		dev->ops->write_config(dev, off - REG_CONFIG, &value, len);
 	pthread_mutex_unlock(&dev->lock);
 }

@@ -13,7 +13,7 @@
 
 #define VIRTIO_MMIO_SIZE	 0x200ull
 #define VIRTIO_MMIO_QUEUE_NOTIFY 0x50ull
-#define VIRTIO_QUEUES_MAX	 2u
+#define VIRTIO_QUEUES_MAX	 4u
 
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
 #define VIRTIO_F_EVENT_IDX     (1ull << 29)
@@ -28,6 +28,7 @@ struct virtio_ops {
 	unsigned int queues;
 	/*
 	 * Config space: off + n is at most 0x100; what lies beyond the device's fields reads as 0.
+	 * NULL: there is nothing to read, or to write.
 	 */
 	void (*read_config)(struct virtio_mmio *dev, uint64_t off, void *to, size_t n);
 	void (*write_config)(struct virtio_mmio *dev, uint64_t off, const void *from, size_t n);
@@ -78,6 +79,12 @@ struct virtio_slot {
 int virtio_mmio_init(struct virtio_mmio *dev, const struct virtio_ops *ops, const struct mem *mem,
 		     struct virtio_slot slot, struct error *err);
 void virtio_mmio_free(struct virtio_mmio *dev);
+
+/* For read_config(): the part of a device's fields that is asked for. */
+void virtio_config_copy(const void *config, size_t size, uint64_t off, void *to, size_t n);
+
+/* The device has changed its config space: tells the driver. Locked. */
+void virtio_config_changed(struct virtio_mmio *dev);
 
 /* Tells the driver of pushed requests, if it wants to know. Locked. */
 void virtio_interrupt(struct virtio_mmio *dev, unsigned int queue);

@@ -8,24 +8,6 @@
 
 #define DEVICE_ID 4u
 
-/* --- Config space: has none, and reads as 0 --- */
-
-static void read_config(struct virtio_mmio *dev, uint64_t off, void *to, size_t n)
-{
-	(void)dev;
-	(void)off;
-	(void)to;
-	(void)n;
-}
-
-static void write_config(struct virtio_mmio *dev, uint64_t off, const void *from, size_t n)
-{
-	(void)dev;
-	(void)off;
-	(void)from;
-	(void)n;
-}
-
 /* --- State --- */
 
 struct virtio_rng {
@@ -74,8 +56,6 @@ static const struct virtio_ops ops = {
 	.name = "rng",
 	.id = DEVICE_ID,
 	.queues = 1,
-	.read_config = read_config,
-	.write_config = write_config,
 	.handle = handle,
 	.reset = reset,
 };

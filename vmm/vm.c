@@ -81,6 +81,10 @@ static int make_virtio(struct vmm *vm, const struct vmm_config *config, struct e
 	if (r < 0)
 		return r;
 	add_virtio(vm, virtio_rng_device(vm->rng));
+	r = virtio_balloon_new(&vm->balloon, &vm->mem, next_slot(vm), err);
+	if (r < 0)
+		return r;
+	add_virtio(vm, virtio_balloon_device(vm->balloon));
 	for (unsigned int i = 0; i < vm->virtio_count; i++)
 		for (unsigned int q = 0; q < vm->virtio[i]->ops->queues; q++) {
 			r = loop_add(&vm->loop, &vm->virtio[i]->queues[q].notified, err);
@@ -190,6 +194,8 @@ int vm_init(struct vmm *vm, const struct vmm_config *config, struct error *err)
 		r = load_images(vm, config, &layout, err);
 	if (r == 0)
 		r = make_backend(vm, config, &layout, err);
+	if (r == 0 && vm->balloon)
+		virtio_balloon_settle(vm->balloon);
 	/* From the moment that the guest may run, lent memory is gone. */
 	vm->mem.lent = r == 0 && config->lend;
 	return r;
@@ -201,6 +207,7 @@ void vm_free(struct vmm *vm)
 		vcpu_stop_all(vm);
 	vcpu_join_all(vm);
 	vm->ops->close(vm->backend);
+	virtio_balloon_free(vm->balloon);
 	virtio_rng_free(vm->rng);
 	for (unsigned int i = vm->disk_count; i-- > 0;)
 		virtio_blk_free(vm->disks[i]);

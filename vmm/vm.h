@@ -14,6 +14,7 @@
 #include "vmm/pl031.h"
 #include "vmm/pl061.h"
 #include "vmm/uart.h"
+#include "vmm/virtio_balloon.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
 #include "vmm/virtio_rng.h"
@@ -55,6 +56,7 @@ struct vmm {
 	struct virtio_blk *disks[VMM_DISKS_MAX];
 	unsigned int disk_count;
 	struct virtio_rng *rng;
+	struct virtio_balloon *balloon; /* or NULL */
 	struct virtio_mmio *virtio[BUS_DEVICES_MAX];
 	unsigned int virtio_count;
 

@@ -161,6 +161,14 @@ size_t vmm_console_write(struct vmm *vm, const void *bytes, size_t n)
 	return console_type(&vm->console, bytes, n);
 }
 
+int vmm_set_balloon(struct vmm *vm, uint64_t bytes, struct error *err)
+{
+	if (!vm->balloon)
+		return error_raise(err, ERROR_UNSUPPORTED,
+				   "a VM whose memory is lent has no balloon");
+	return virtio_balloon_set(vm->balloon, bytes, err);
+}
+
 void vmm_stats(struct vmm *vm, struct vmm_stats *stats)
 {
 	*stats = (struct vmm_stats){
@@ -174,4 +182,6 @@ void vmm_stats(struct vmm *vm, struct vmm_stats *stats)
 		vcpu_stats(&vm->vcpus[i], &stats->vcpus[i]);
 	for (unsigned int i = 0; i < vm->disk_count; i++)
 		virtio_blk_stats(vm->disks[i], &stats->disks[i]);
+	if (vm->balloon)
+		virtio_balloon_stats(vm->balloon, &stats->balloon);
 }

@@ -10,9 +10,8 @@
 #define CROFT_VMM_VMM_H
 
 #include "vmm/base.h"
+#include "vmm/vmm_stats.h"
 
-#define VMM_VCPUS_MAX	 8u
-#define VMM_DISKS_MAX	 8u
 #define VMM_CMDLINE_MAX	 2048u	       /* bytes, with the NUL */
 #define VMM_MEMORY_MIN	 (64ull << 20) /* bytes */
 #define VMM_MEMORY_ALIGN (2ull << 20)
@@ -105,27 +104,13 @@ struct vmm *vmm_free(struct vmm *vmm);
 /* Types into the guest's console. Returns how many bytes were taken, maybe fewer. Any thread. */
 size_t vmm_console_write(struct vmm *vmm, const void *bytes, size_t n);
 
-struct vmm_vcpu_stats {
-	uint64_t run_ns;  /* CPU time of the vCPU's thread, guest included */
-	uint64_t wait_ns; /* runnable but not running (steal) */
-	uint64_t mmio_reads, mmio_writes, wakeups, interrupted, errors; /* exits by reason */
-	uint64_t handled;      /* writes that the kernel turned into ioeventfds */
-	bool running;	       /* thread is alive */
-	bool handled_measured; /* handled, wakeups: whether the driver counts them */
-};
-
-struct vmm_disk_stats {
-	uint64_t read_ops, write_ops, flush_ops, read_bytes, write_bytes, errors;
-};
-
-struct vmm_stats {
-	unsigned int vcpu_count, disk_count;
-	struct vmm_vcpu_stats vcpus[VMM_VCPUS_MAX];
-	struct vmm_disk_stats disks[VMM_DISKS_MAX];
-	uint64_t memory_configured; /* bytes */
-	uint64_t memory_resident;   /* bytes of guest memory that the host holds, by mincore */
-	uint64_t console_bytes;	    /* written by the guest */
-};
+/*
+ * Asks the guest to give up `bytes` of its memory, rounded down to pages: its driver approaches
+ * that as it can, and takes memory back when it runs out. What of it returns to the host is in the
+ * statistics. Any thread, any state. Errors: INVALID_ARGUMENT when less than VMM_MEMORY_MIN would
+ * be left, UNSUPPORTED when the VM has no balloon, which is so when its memory is lent.
+ */
+int vmm_set_balloon(struct vmm *vmm, uint64_t bytes, struct error *err);
 
 /* A snapshot; never waits for the guest. Any thread. */
 void vmm_stats(struct vmm *vmm, struct vmm_stats *stats);
@@ -135,6 +120,8 @@ struct vmm_host {
 	uint64_t memory_available; /* bytes that a VM could be given now */
 	unsigned int vcpus_max;	   /* per VM */
 	const char *backend;	   /* "gunyah", "fake" */
+	char version[64]; /* of the hypervisor's interface, "1 (variant 0x48)"; "" when it is not told */
+	char features[256]; /* words of the driver, with spaces between them: "doorbell vcpu"; "" the same */
 };
 int vmm_host_probe(enum vmm_backend backend, struct vmm_host *host, struct error *err);
 

@@ -16,9 +16,8 @@ int command_usage(struct ctl *ctl, struct error *err)
 	return CTL_USAGE;
 }
 
-/* The path with the name in it, escaped; NULL with the error raised. */
-static char *make_path(struct ctl *ctl, const char *path, const char *name, const char *query,
-		       struct error *err)
+char *command_path(struct ctl *ctl, const char *path, const char *name, const char *query,
+		   struct error *err)
 {
 	_cleanup_free_ char *escaped = name ? http_escape(ctl->http, name) : NULL;
 	const char *hole = strstr(path, "%s");
@@ -54,7 +53,7 @@ static void show(struct ctl *ctl, json_t *answer)
 int command_send(struct ctl *ctl, const struct command_request *request, struct error *err)
 {
 	_cleanup_free_ char *path =
-		make_path(ctl, ctl->command->path, request->name, request->query, err);
+		command_path(ctl, ctl->command->path, request->name, request->query, err);
 	struct http_request http = { .method = ctl->command->method,
 				     .path = path,
 				     .body = request->body };
@@ -104,7 +103,7 @@ static int run_list(struct ctl *ctl, int argc, char **argv, struct error *err)
 			snprintf(query, sizeof(query), "page_size=1000&page_token=%s",
 				 escaped ? escaped : "");
 		free(TAKE_PTR(path));
-		path = make_path(ctl, ctl->command->path, NULL, query, err);
+		path = command_path(ctl, ctl->command->path, NULL, query, err);
 		http.path = path;
 		json_decref(answer);
 		answer = NULL;
@@ -193,7 +192,7 @@ static int run_console(struct ctl *ctl, int argc, char **argv, struct error *err
 	if (!name || wrong || strspn(offset, "0123456789") != strlen(offset))
 		return command_usage(ctl, err);
 	snprintf(query, sizeof(query), "offset=%.20s%s", offset, follow ? "&follow=true" : "");
-	path = make_path(ctl, ctl->command->path, name, query, err);
+	path = command_path(ctl, ctl->command->path, name, query, err);
 	if (!path)
 		return CTL_REFUSED;
 	return http_stream(ctl->http, path, stdout, err) ? CTL_REFUSED : CTL_DONE;
@@ -206,7 +205,7 @@ static int run_type(struct ctl *ctl, int argc, char **argv, struct error *err)
 
 	if (argc != 2)
 		return command_usage(ctl, err);
-	path = make_path(ctl, ctl->command->path, argv[0], NULL, err);
+	path = command_path(ctl, ctl->command->path, argv[0], NULL, err);
 	if (!path || asprintf(&line, "%s\n", argv[1]) < 0)
 		return CTL_REFUSED;
 	return http_send(ctl->http, path, line, strlen(line), err) ? CTL_REFUSED : CTL_DONE;
@@ -222,7 +221,7 @@ static int read_events(struct ctl *ctl, json_int_t after, const char *more, json
 	_cleanup_free_ char *path = NULL;
 
 	snprintf(query, sizeof(query), "after=%" JSON_INTEGER_FORMAT "&%s", after, more);
-	path = make_path(ctl, ctl->command->path, NULL, query, err);
+	path = command_path(ctl, ctl->command->path, NULL, query, err);
 	http.path = path;
 	if (path && !http_json(ctl->http, &http, out, &status, err))
 		return CTL_DONE;
@@ -297,54 +296,19 @@ static int run_watch(struct ctl *ctl, int argc, char **argv, struct error *err)
 	return rc == CTL_DONE ? CTL_REFUSED : rc;
 }
 
-static bool doctor_line(bool ok, const char *name, const char *message)
-{
-	printf("%s  %s%s%s\n", ok ? "ok    " : "FAILED", name, message && *message ? ": " : "",
-	       message ? message : "");
-	return ok;
-}
-
-/* Each thing that must hold for VMs to run, a line each. */
-static int run_doctor(struct ctl *ctl, int argc, char **argv, struct error *err)
-{
-	struct http_request ready = { .method = "GET", .path = "/readyz?verbose", .accept = 503 };
-	struct http_request node = { .method = "GET", .path = "/v1/node" };
-	json_t *answer = NULL, *check;
-	long status;
-	size_t i;
-	bool ok;
-
-	(void)argv;
-	if (argc)
-		return command_usage(ctl, err);
-	if (http_json(ctl->http, &ready, &answer, &status, err)) {
-		doctor_line(false, "agent", NULL);
-		return status ? CTL_REFUSED : CTL_UNREACHED;
-	}
-	ok = doctor_line(true, "agent", ctl->socket);
-	json_array_foreach(json_object_get(answer, "checks"), i, check)
-		ok &= doctor_line(json_is_true(json_object_get(check, "ok")),
-				  json_string_value(json_object_get(check, "name")),
-				  json_string_value(json_object_get(check, "message")));
-	ok &= status < 400;
-	json_decref(answer);
-	answer = NULL;
-	if (http_json(ctl->http, &node, &answer, &status, err))
-		return CTL_REFUSED;
-	ok &= doctor_line(json_integer_value(show_find(answer, "status.memory_available_bytes")) >
-				  0,
-			  "memory for a VM", NULL);
-	json_decref(answer);
-	return ok ? CTL_DONE : CTL_REFUSED;
-}
-
 #define VM_COLUMNS                                                                                 \
 	"NAME=name STATE=status.state VCPUS=spec.vcpus MEMORY=spec.memory_bytes IMAGE=spec.image " \
-	"EXIT=status.exit_reason STARTS=status.starts"
+	"EXIT=status.exit_reason STARTS=status.starts PENDING=status.pending"
 #define IMAGE_COLUMNS \
 	"NAME=name STATE=status.state VERSION=status.version SIZE=status.size_bytes MESSAGE=status.message"
 #define OPERATION_COLUMNS \
 	"NAME=name VERB=verb TARGET=target STATE=state STEP=step STARTED=create_time ERROR=error.detail"
+#define AUDIT_COLUMNS \
+	"NUMBER=number TIME=time ACTOR=actor PEER=peer METHOD=method TARGET=target CODE=code OPERATION=operation MESSAGE=message"
+#define CHANGE_COLUMNS	"VERB=verb TARGET=target FIELDS=fields"
+#define SETTING_COLUMNS "NAME=name VALUE=value SOURCE=source"
+#define TOP_COLUMNS \
+	"NAME=name VCPUS=vcpus CPU=cpu STEAL=steal MEMORY=memory_bytes RESIDENT=resident_bytes BALLOON=balloon_bytes"
 #define EVENT_COLUMNS \
 	"NUMBER=number TIME=time TYPE=type TARGET=target STATE=state REASON=reason ACTOR=actor MESSAGE=message"
 
@@ -355,24 +319,44 @@ const struct command commands[] = {
 	  "NAME --image=IMAGE [--vcpus=N] [--memory=256M] [--disk=NAME[,image=DISK][,size=1G][,ro]]...\n"
 	  "      [--label=KEY=VALUE]... [--cmdline=TEXT] [--append=TEXT]",
 	  "defines a VM; nothing runs yet", command_create_vm, "POST", "/v1/vms", NULL, NULL },
+	{ "vm", "set",
+	  "NAME [--vcpus=N] [--memory=256M] [--target=128M] [--image=IMAGE] [--disk=...]...\n"
+	  "      [--label=KEY=VALUE]... [--cmdline=TEXT] [--append=TEXT] [--dry-run]",
+	  "changes it; status.pending names what waits for a restart; the disks given are all it has",
+	  command_set_vm, "PATCH", "/v1/vms/%s", NULL, NULL },
+	{ "vm", "label", "NAME KEY=VALUE... KEY-... [--dry-run]",
+	  "sets labels, and takes others away", command_label, "PATCH", "/v1/vms/%s", NULL, NULL },
+	{ "vm", "resize", "NAME SIZE [--dry-run]", "what its balloon leaves to the guest; 0: all",
+	  command_resize_vm, "POST", "/v1/vms/%s:resize", NULL, NULL },
 	{ "vm", "start", "NAME [--no-wait]", "boots it", run_verb, "POST", "/v1/vms/%s:start", NULL,
 	  NULL },
 	{ "vm", "stop", "NAME [--deadline=30s | --force] [--no-wait]",
 	  "asks the guest to end, and forces it at the deadline; --force does not ask", run_verb,
 	  "POST", "/v1/vms/%s:stop", NULL, NULL },
+	{ "vm", "restart", "NAME [--deadline=30s | --force] [--no-wait]",
+	  "stops it as stop does, and boots it again; so changes that wait take effect", run_verb,
+	  "POST", "/v1/vms/%s:restart", NULL, NULL },
 	{ "vm", "delete", "NAME", "removes it with its disks and console", run_plain, "DELETE",
 	  "/v1/vms/%s", NULL, NULL },
 	{ "vm", "console", "NAME [--follow] [--offset=N]",
 	  "what the guest wrote; --follow until it ends", run_console, "GET", "/v1/vms/%s/console",
 	  NULL, NULL },
+	{ "vm", "attach", "NAME [--read-only] [--tail=4096]",
+	  "the console, and what you type goes to the guest; Ctrl-] detaches", command_attach,
+	  "GET", "/v1/vms/%s/console:attach", NULL, NULL },
 	{ "vm", "type", "NAME TEXT", "types a line into the console", run_type, "POST",
 	  "/v1/vms/%s/console", NULL, NULL },
 	{ "vm", "stats", "NAME", "what it uses", run_plain, "GET", "/v1/vms/%s/stats", NULL, NULL },
+	{ "top", NULL, "[--interval=1] [--count=N]", "what the running VMs use, again and again",
+	  command_top, "GET", "/v1/vms", "vms", TOP_COLUMNS },
 	{ "image", "list", NULL, "all images", run_list, "GET", "/v1/images", "images",
 	  IMAGE_COLUMNS },
 	{ "image", "get", "NAME", "one image", run_plain, "GET", "/v1/images/%s", NULL, NULL },
 	{ "image", "pull", "NAME URL [--sha256=DIGEST] [--no-wait]",
 	  "fetches an image by its manifest", command_pull_image, "POST", "/v1/images", NULL,
+	  NULL },
+	{ "image", "label", "NAME KEY=VALUE... KEY-... [--dry-run]",
+	  "sets labels, and takes others away", command_label, "PATCH", "/v1/images/%s", NULL,
 	  NULL },
 	{ "image", "delete", "NAME", "removes it", run_plain, "DELETE", "/v1/images/%s", NULL,
 	  NULL },
@@ -388,9 +372,39 @@ const struct command commands[] = {
 	  "GET", "/v1/events", "events", EVENT_COLUMNS },
 	{ "event", "watch", "[--after=N]", "what changes from here on, a line each", run_watch,
 	  "GET", "/v1/events", "events", EVENT_COLUMNS },
+	{ "audit", "list", NULL, "who has changed what, the newest first", run_list, "GET",
+	  "/v1/audit", "records", AUDIT_COLUMNS },
+	{ "desired", "get", NULL, "the node as one document, and what it lacks", run_plain, "GET",
+	  "/v1/desired", NULL, NULL },
+	{ "desired", "put", "FILE|- [--dry-run]", "replaces the document", command_desired, "PUT",
+	  "/v1/desired", NULL, NULL },
+	{ "desired", "diff", "[FILE|-]", "what would be done to reach it", command_desired, "POST",
+	  "/v1/desired:diff", "changes", CHANGE_COLUMNS },
+	{ "desired", "apply", "[--dry-run]", "tries at once what has failed", command_desired,
+	  "POST", "/v1/desired:apply", NULL, NULL },
+	{ "desired", "delete", NULL, "forgets the document; nothing that is there changes",
+	  run_plain, "DELETE", "/v1/desired", NULL, NULL },
+	{ "config", "get", NULL, "what is in force and where it comes from", run_plain, "GET",
+	  "/v1/config", NULL, NULL },
+	{ "config", "list", NULL, "the settings of file and command line", run_plain, "GET",
+	  "/v1/config", "settings", SETTING_COLUMNS },
+	{ "config", "set", "KEY=VALUE... KEY-... [--dry-run]",
+	  "changes log_level, start_timeout=60s, stop_timeout, fetch_timeout, image_bytes_max=4G;\n"
+	  "      KEY- goes back to what the file says",
+	  command_set_config, "PATCH", "/v1/config", NULL, NULL },
+	{ "node", "cordon", "[REASON] [--dry-run]", "no VM starts from now on", command_cordon,
+	  "POST", "/v1/node:cordon", NULL, NULL },
+	{ "node", "uncordon", NULL, "VMs may start again", run_plain, "POST", "/v1/node:uncordon",
+	  NULL, NULL },
+	{ "node", "drain", "[--reason=TEXT] [--deadline=30s] [--no-wait] [--dry-run]",
+	  "cordons it, and stops one VM after the other", command_drain, "POST", "/v1/node:drain",
+	  NULL, NULL },
+	{ "node", "label", "KEY=VALUE... KEY-... [--dry-run]", "sets labels, and takes others away",
+	  command_label, "PATCH", "/v1/node", NULL, NULL },
 	{ "node", NULL, NULL, "the machine and what it can give", run_plain, "GET", "/v1/node",
 	  NULL, NULL },
 	{ "version", NULL, NULL, "of the agent", run_plain, "GET", "/version", NULL, NULL },
-	{ "doctor", NULL, NULL, "checks what VMs need", run_doctor, "GET", "/readyz", NULL, NULL },
+	{ "doctor", NULL, NULL, "checks what VMs need", command_doctor, "GET", "/readyz", NULL,
+	  NULL },
 	{ 0 },
 };

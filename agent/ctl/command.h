@@ -41,6 +41,30 @@ extern const struct command commands[]; /* ends with noun NULL */
 int command_create_vm(struct ctl *ctl, int argc, char **argv, struct error *err);
 int command_pull_image(struct ctl *ctl, int argc, char **argv, struct error *err);
 
+/* command_change.c: commands that change what is there */
+int command_set_vm(struct ctl *ctl, int argc, char **argv, struct error *err);
+int command_label(struct ctl *ctl, int argc, char **argv, struct error *err);
+int command_resize_vm(struct ctl *ctl, int argc, char **argv, struct error *err);
+int command_cordon(struct ctl *ctl, int argc, char **argv, struct error *err);
+int command_drain(struct ctl *ctl, int argc, char **argv, struct error *err);
+int command_set_config(struct ctl *ctl, int argc, char **argv, struct error *err);
+int command_desired(struct ctl *ctl, int argc, char **argv, struct error *err);
+
+/* command_live.c: commands that stay */
+int command_attach(struct ctl *ctl, int argc, char **argv, struct error *err);
+int command_top(struct ctl *ctl, int argc, char **argv, struct error *err);
+
+/* command_doctor.c */
+int command_doctor(struct ctl *ctl, int argc, char **argv, struct error *err);
+
+/* An option of a VM ("--vcpus=2", "--label=a=b") goes into its JSON, which has "spec"; an error is raised. */
+int command_vm_option(json_t *vm, char *argument, struct error *err);
+/* "256M": bytes, with K, M, G or T for powers of 1024; false for anything else. */
+bool command_parse_size(const char *text, json_int_t *out);
+/* The path with the name, which may be NULL, for its %s, escaped, and the query; free() it. NULL with the error raised. */
+char *command_path(struct ctl *ctl, const char *path, const char *name, const char *query,
+		   struct error *err);
+
 /* What they share: sends, and shows what comes back; `name` fills the path's %s; `query` may be NULL. */
 struct command_request {
 	const char *name;

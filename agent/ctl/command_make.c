@@ -5,8 +5,7 @@
 
 #include "agent/ctl/command.h"
 
-/* "256M": bytes, with K, M, G or T for powers of 1024; false for anything else. */
-static bool parse_size(const char *text, json_int_t *out)
+bool command_parse_size(const char *text, json_int_t *out)
 {
 	static const char units[] = "KMGT";
 	unsigned long long value;
@@ -61,7 +60,7 @@ static int add_disk(json_t *spec, char *text, struct error *err)
 	while ((word = strtok_r(NULL, ",", &save))) {
 		if ((value = value_of(word, "image")))
 			json_object_set_new(disk, "image_disk", json_string(value));
-		else if ((value = value_of(word, "size")) && parse_size(value, &bytes))
+		else if ((value = value_of(word, "size")) && command_parse_size(value, &bytes))
 			json_object_set_new(disk, "size_bytes", json_integer(bytes));
 		else if (strcmp(word, "ro") == 0)
 			json_object_set_new(disk, "read_only", json_true());
@@ -88,15 +87,18 @@ static int add_label(json_t *vm, const char *text, struct error *err)
 	return 0;
 }
 
-static int add_option(json_t *vm, char *argument, struct error *err)
+int command_vm_option(json_t *vm, char *argument, struct error *err)
 {
 	static const struct {
 		const char *option, *field;
 		bool number;
 	} plain[] = {
-		{ "--image", "image", false },		 { "--cmdline", "cmdline", false },
-		{ "--append", "cmdline_append", false }, { "--vcpus", "vcpus", true },
+		{ "--image", "image", false },
+		{ "--cmdline", "cmdline", false },
+		{ "--append", "cmdline_append", false },
+		{ "--vcpus", "vcpus", true },
 		{ "--memory", "memory_bytes", true },
+		{ "--target", "memory_target_bytes", true },
 	};
 	json_t *spec = json_object_get(vm, "spec");
 	const char *value;
@@ -106,7 +108,7 @@ static int add_option(json_t *vm, char *argument, struct error *err)
 		value = value_of(argument, plain[i].option);
 		if (!value)
 			continue;
-		if (plain[i].number && !parse_size(value, &number))
+		if (plain[i].number && !command_parse_size(value, &number))
 			return bad_value(argument, err);
 		return json_object_set_new(spec, plain[i].field,
 					   plain[i].number ? json_integer(number)
@@ -134,7 +136,7 @@ int command_create_vm(struct ctl *ctl, int argc, char **argv, struct error *err)
 	if (!request.body)
 		return bad_value(argv[0], err), CTL_USAGE;
 	for (int i = 1; good && i < argc; i++)
-		good = add_option(request.body, argv[i], err) == 0;
+		good = command_vm_option(request.body, argv[i], err) == 0;
 	if (good)
 		status = command_send(ctl, &request, err);
 	json_decref(request.body);

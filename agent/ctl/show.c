@@ -54,6 +54,23 @@ static void print_text(char *out, size_t size, const char *text)
 	out[n] = '\0';
 }
 
+/* "a,b": of texts these, of anything else how many. */
+static void print_list(char *out, size_t size, json_t *list)
+{
+	json_t *item;
+	size_t i, n = 0;
+
+	snprintf(out, size, "%zu", json_array_size(list));
+	json_array_foreach(list, i, item) {
+		if (!json_is_string(item) || n + 2 >= size)
+			return;
+		if (i)
+			out[n++] = ',';
+		print_text(out + n, size - n, json_string_value(item));
+		n += strlen(out + n);
+	}
+}
+
 static void print_value(char *out, size_t size, const char *path, json_t *value)
 {
 	switch (json_typeof(value)) {
@@ -70,7 +87,7 @@ static void print_value(char *out, size_t size, const char *path, json_t *value)
 		snprintf(out, size, "%.6g", json_real_value(value));
 		break;
 	case JSON_ARRAY:
-		snprintf(out, size, "%zu", json_array_size(value));
+		print_list(out, size, value);
 		break;
 	default:
 		snprintf(out, size, "%s",

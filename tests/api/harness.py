@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent under test, an image server, and clients of both doors: curl, sockets, python3-grpcio."""
 
+import contextlib
 import hashlib
 import http.server
 import importlib.util
@@ -59,16 +60,21 @@ class Contract:
     def check(self, value, schema, where=""):
         """The JSON value is what the schema says; AssertionError names the place."""
         schema = self.resolve(schema)
-        kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
+        kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float),
+                 "null": type(None)}
         kind = schema.get("type")
+        if isinstance(kind, list):  # of patches: a type, or null
+            kind = "null" if value is None else kind[0]
         assert kind is None or isinstance(value, kinds[kind]), f"{where}: {value!r} is no {kind}"
         assert kind not in ("integer", "number") or not isinstance(value, bool), f"{where}: {value!r}"
         if kind == "object":
+            assert len(value) <= schema.get("maxProperties", len(value)), f"{where}: too many"
             for key in schema.get("required", []):
                 assert key in value, f"{where}: {key} is missing"
             for key, member in value.items():
                 inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
                 assert isinstance(inner, dict), f"{where}: {key} is not in the contract"
+                self.check(key, {"type": "string", **schema.get("propertyNames", {})}, f"{where}: key {key}")
                 self.check(member, inner, f"{where}/{key}")
         if kind == "array":
             assert len(value) <= schema.get("maxItems", len(value)), f"{where}: too long"
@@ -76,12 +82,18 @@ class Contract:
                 self.check(member, schema["items"], f"{where}/{i}")
         if kind == "string":
             assert re.search(schema.get("pattern", ""), value), f"{where}: {value!r} does not match"
-            assert len(value) <= schema.get("maxLength", len(value)), f"{where}: too long"
+            assert schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)), f"{where}: its length"
         if "enum" in schema:
             assert value in schema["enum"], f"{where}: {value!r} is not one of {schema['enum']}"
         if kind in ("integer", "number"):
             assert schema.get("minimum", value) <= value <= schema.get("maximum", value), f"{where}: {value}"
             assert value % schema.get("multipleOf", 1) == 0 or kind == "number", f"{where}: {value}"
+
+    def check_items(self, text, media):
+        """Each `data` line of server-sent events is what the contract says."""
+        for line in text.splitlines():
+            if line.startswith("data:"):
+                self.check(json.loads(line[5:]), media["x-croft-item"])
 
 
 CONTRACT = Contract()
@@ -131,11 +143,17 @@ def check_answer(method, target, answer):
         return
     assert path and CONTRACT.operation(method, path), f"{method} {target} is not in the contract: {answer}"
     response = CONTRACT.response(method, path, answer.status)
+    if "content" not in response:  # 304
+        assert not answer.body, answer
+        return
     assert kind in response["content"], answer
     if kind == "application/json" and method != "HEAD":
         CONTRACT.check(answer.json, response["content"][kind]["schema"], path)
+    # What is not there has neither: the outcome of a dry run, the document of a node that has none.
+    value = answer.json if kind == "application/json" and method != "HEAD" else {}
+    exists = value.get("revision") or value.get("name", "").startswith("op-")
     for name in response.get("headers", {}):
-        if name in ("ETag", "Location"):
+        if name in ("ETag", "Location") and exists:
             assert name.lower() in answer.headers, answer
 
 
@@ -215,10 +233,10 @@ def free_port():
         return s.getsockname()[1]
 
 
-def program(name):
+def program(name, builds=("san", "native")):
     """The sanitizer build where it is there: it finds more."""
     path = os.environ.get(name.upper())
-    for candidate in [path] if path else [f"{TOP}/out/san/{name}", f"{TOP}/out/native/{name}"]:
+    for candidate in [path] if path else [f"{TOP}/out/{build}/{name}" for build in builds]:
         if os.path.exists(candidate):
             return candidate
     raise SystemExit(f"no {name} is built: make san")
@@ -227,7 +245,8 @@ def program(name):
 class Agent:
     """croftd with the fake backend on loopback ports and a unix socket, in a folder of its own."""
 
-    def __init__(self):
+    def __init__(self, builds=("san", "native")):
+        self.builds = builds
         self.tmp = tempfile.TemporaryDirectory(prefix="croft-api-")
         self.socket = f"{self.tmp.name}/croft.sock"
         self.rest_port, self.grpc_port = free_port(), free_port()
@@ -244,21 +263,26 @@ class Agent:
         empty = f"{self.tmp.name}/croftd.conf"
         with open(empty, "w", encoding="utf-8"):
             pass
-        return [program("croftd"), f"--config={empty}", *(f"--{k}={v}" for k, v in options.items())]
+        return [program("croftd", self.builds), f"--config={empty}", *(f"--{k}={v}" for k, v in options.items())]
 
     def start(self):
-        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:exitcode=99", "UBSAN_OPTIONS": "print_stacktrace=1"}
-        with open(self.log, "ab") as log:
+        """Returns when the agent says that all its doors are open, as it tells systemd."""
+        path = f"{self.tmp.name}/notify"
+        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:exitcode=99", "UBSAN_OPTIONS": "print_stacktrace=1",
+               "NOTIFY_SOCKET": path}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(self.log, "ab") as log:
+            if os.path.exists(path):
+                os.remove(path)
+            notify.bind(path)
+            notify.settimeout(0.2)
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stderr=log, env=env)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise SystemExit(f"croftd ended with {self.process.returncode}:\n{self.log_text()}")
-            with socket.socket() as tcp, socket.socket() as rpc:
-                if not tcp.connect_ex(("127.0.0.1", self.rest_port)) and \
-                        not rpc.connect_ex(("127.0.0.1", self.grpc_port)):
-                    break
-            time.sleep(0.05)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                if self.process.poll() is not None:
+                    raise SystemExit(f"croftd ended with {self.process.returncode}:\n{self.log_text()}")
+                with contextlib.suppress(TimeoutError):
+                    if b"READY=1" in notify.recv(4096):
+                        break
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
         return self
 
@@ -340,6 +364,11 @@ class Agent:
             except OSError:
                 pass
             return out
+
+    def pull(self, name="tiny"):
+        answer = self.rest("POST", "/v1/images?wait=60s",
+                           {"name": name, "spec": {"manifest_url": self.images.url("manifest.json")}})
+        assert answer.status == 200, answer
 
     def make_vm(self, name, test="idle", **spec):
         body = {"name": name, "spec": {"vcpus": 1, "memory_bytes": 64 * MIB, "image": "tiny",

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import termios
 
 from harness import program
 
@@ -82,13 +83,155 @@ def test_node(agent):
     assert "vm create" in ctl(agent, "help")
 
 
+def test_changes_of_a_vm(agent):
+    agent.run_vm("cli-set")
+    out = ctl(agent, "vm", "set", "cli-set", "--vcpus=2", "--target=64M", "--label=tier=web")
+    assert "status.pending[0]: /spec/vcpus" in out and "labels.tier: web" in out, out
+    assert "/spec/vcpus" in ctl(agent, "vm", "list"), "what waits"
+    out = ctl(agent, "vm", "set", "cli-set", "--vcpus=3", "--dry-run")
+    assert "spec.vcpus: 3" in out and "spec.vcpus: 2" in ctl(agent, "vm", "get", "cli-set"), out
+    assert "restart vms/cli-set: SUCCEEDED" in ctl(agent, "vm", "restart", "cli-set", "--force")
+    assert "pending" not in ctl(agent, "vm", "get", "cli-set")
+    out = ctl(agent, "vm", "label", "cli-set", "tier-", "a.b=c")
+    assert "labels.a.b: c" in out and "tier" not in out, out
+    assert "memory_target_bytes: 64 MiB" in ctl(agent, "vm", "resize", "cli-set", "64M")
+    assert "/memory_target_bytes" in ctl(agent, "vm", "resize", "cli-set", "1M", status=1)
+    assert "/spec/disks/0/size_bytes" in ctl(agent, "vm", "set", "cli-set", "--disk=a", status=1)
+    agent.drop_vm("cli-set")
+
+
+def test_labels_of_others(agent):
+    assert "labels.os: none" in ctl(agent, "image", "label", "tiny", "os=none")
+    assert "labels" not in ctl(agent, "image", "label", "tiny", "os-")
+    assert "labels.site: lab" in ctl(agent, "node", "label", "site=lab")
+    assert "labels" not in ctl(agent, "node", "label", "site-")
+
+
+def test_cordon_and_drain(agent):
+    agent.run_vm("cli-drain")
+    assert "cordoned: true" in ctl(agent, "node", "cordon", "look", "--dry-run")
+    assert "cordoned: true" not in ctl(agent, "node")
+    assert "cordon_reason: look" in ctl(agent, "node", "cordon", "look")
+    try:
+        out = subprocess.run([program("croftctl"), "-s", agent.socket, "doctor"], capture_output=True, check=False,
+                             text=True, timeout=60)
+        assert out.returncode == 1 and "FAILED  Schedulable: look" in out.stdout and "node uncordon" in out.stdout, out
+        assert "drain node: SUCCEEDED" in ctl(agent, "node", "drain", "--deadline=1s")
+    finally:
+        assert "cordoned: true" not in ctl(agent, "node", "uncordon")
+    assert "STOPPED" in ctl(agent, "vm", "list")
+    agent.drop_vm("cli-drain")
+
+
+def test_config(agent):
+    assert "spec.log_level: info" in ctl(agent, "config", "get")
+    table = ctl(agent, "config", "list").splitlines()
+    assert ["agent.backend", "fake", "command", "line"] in [line.split() for line in table], table
+    out = ctl(agent, "config", "set", "stop_timeout=40s", "image_bytes_max=1G")
+    assert "spec.stop_timeout: 40s" in out and "changed[1]: image_bytes_max" in out, out
+    assert "changed" not in ctl(agent, "config", "set", "stop_timeout-", "image_bytes_max-")
+    assert "/spec/log_level" in ctl(agent, "config", "set", "log_level=loud", status=1)
+
+
+def test_desired(agent):
+    path = f"{agent.tmp.name}/desired.json"
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"spec": {"node_labels": {"made": "so"}}}, f)
+    out = ctl(agent, "desired", "diff", path)
+    assert out.split()[:3] == ["VERB", "TARGET", "FIELDS"] and "label" in out and "node" in out, out
+    ctl(agent, "desired", "put", path, "--dry-run")
+    assert "made" not in ctl(agent, "desired", "get")
+    assert "spec.node_labels.made: so" in ctl(agent, "desired", "put", path)
+    agent.until(lambda: "labels.made: so" in ctl(agent, "node"), "the label")
+    ctl(agent, "desired", "apply")
+    ctl(agent, "desired", "delete")
+    ctl(agent, "node", "label", "made-")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write('{"spec": {}')
+    assert "desired.json:1" in ctl(agent, "desired", "put", path, status=2)
+    ctl(agent, "desired", "put", f"{path}.none", status=2)
+
+
+def test_audit(agent):
+    ctl(agent, "node", "label", "audited=yes")
+    ctl(agent, "node", "label", "audited-")
+    line = ctl(agent, "audit", "list").splitlines()[1].split()
+    assert line[2] == f"uid:{os.getuid()}" and line[4] == "croft.v1.NodeService/UpdateNode" and line[6] == "OK", line
+
+
+def test_top(agent):
+    agent.run_vm("cli-top")
+    table = ctl(agent, "top", "--interval=0.2", "--count=2").splitlines()
+    rows = [line.split() for line in table if line.startswith("cli-top")]
+    assert len(rows) == 2 and all(row[2].endswith("%") for row in rows), table
+    row = json.loads(ctl(agent, "--json", "top", "--interval=0.1", "--count=1"))
+    assert [r["memory_bytes"] for r in row if r["name"] == "cli-top"] == [67108864], row
+    agent.drop_vm("cli-top")
+
+
+def attach(agent, *args, stdin=subprocess.PIPE):
+    return subprocess.Popen([program("croftctl"), "-s", agent.socket, "vm", "attach", *args], stdin=stdin,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def read_until(stream, text):
+    data = b""
+    while text not in data:
+        more = os.read(stream.fileno(), 4096)
+        assert more, data
+        data += more
+    return data
+
+
+def test_attach(agent):
+    agent.run_vm("cli-att")
+    writer = attach(agent, "cli-att")
+    writer.stdin.write(b"typed here\n")
+    writer.stdin.flush()
+    read_until(writer.stdout, b"typed here")
+    assert "is attached and writes" in ctl(agent, "vm", "attach", "cli-att", status=1)
+    reader = attach(agent, "cli-att", "--read-only", stdin=subprocess.DEVNULL)
+    read_until(reader.stdout, b"typed here")
+    # The end of the VM is a good end.
+    assert agent.rest("POST", "/v1/vms/cli-att:stop?wait=60s", {"force": True}).status == 200
+    for process in (writer, reader):
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, (process.returncode, err)
+    assert "does not run" in ctl(agent, "vm", "attach", "cli-att", status=1)
+    assert "there is no VM" in ctl(agent, "vm", "attach", "nobody", status=1)
+    agent.drop_vm("cli-att")
+
+
+def test_attach_of_a_terminal(agent):
+    """Keys go to the guest as they are, Ctrl-C too; Ctrl-] detaches, and the terminal is as it was."""
+    agent.run_vm("cli-tty")
+    leader, follower = os.openpty()
+    before = termios.tcgetattr(follower)
+    process = attach(agent, "cli-tty", stdin=follower)
+    agent.until(lambda: not termios.tcgetattr(follower)[3] & termios.ICANON, "the raw terminal")
+    os.write(leader, b"a\x03b\n")
+    read_until(process.stdout, b"a\x03b")
+    os.write(leader, b"\x1d")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert termios.tcgetattr(follower) == before
+    os.close(leader)
+    os.close(follower)
+    agent.drop_vm("cli-tty")
+
+
 def test_wrong_usage(agent):
     for args in ((), ("fly",), ("vm",), ("vm", "fly"), ("vm", "get"), ("vm", "get", "a", "b"), ("vm", "list", "x"),
                  ("vm", "stop", "a", "--now"), ("vm", "create"), ("vm", "create", "--image=x"),
                  ("vm", "create", "a", "--colour=red"), ("vm", "create", "a", "--memory=lots"),
                  ("vm", "create", "a", "--memory=99999999999T"), ("vm", "create", "a", "--disk=a,size=x"),
                  ("vm", "create", "a", "--label=x"), ("image", "pull", "a"), ("operation", "wait", "a", "b"),
-                 ("vm", "console", "a", "--offset=x"), ("node", "x"), ("doctor", "x"), ("-s",)):
+                 ("vm", "console", "a", "--offset=x"), ("node", "x"),
+                 ("vm", "set", "a"), ("vm", "set", "--vcpus=1"), ("vm", "label", "a"), ("vm", "label", "a", "b"),
+                 ("vm", "resize", "a"), ("vm", "resize", "a", "x"), ("vm", "attach"), ("vm", "attach", "a", "--tail=x"),
+                 ("vm", "restart"), ("node", "label"), ("node", "label", "a"), ("node", "cordon", "a", "b"),
+                 ("node", "drain", "x"), ("config", "set"), ("config", "set", "x"), ("desired", "put"),
+                 ("top", "--interval=0"), ("top", "x"), ("doctor", "x"), ("-s",)):
         ctl(agent, *args, status=2)
     assert "/name: " in ctl(agent, "vm", "create", "BAD", "--image=tiny", status=1)
 

@@ -48,8 +48,13 @@ def test_records_are_back(agent):
     """What was answered before the end is there behind it."""
     vm = agent.rest("GET", "/v1/vms/last").json
     assert vm["status"]["exit_reason"] == "host_shutdown", vm
+    # The pull goes on, as the operation that it was.
     image = agent.rest("GET", "/v1/images/last").json
-    assert image["status"]["state"] == "FAILED", image
+    assert image["status"]["state"] == "PULLING", image
+    operations = agent.rest("GET", "/v1/operations?filter=target%3Dimages/last,state%3DRUNNING").json["operations"]
+    cancelled = agent.rest("POST", f"/v1/operations/{operations[0]['name']}:cancel", {})
+    assert cancelled.status == 200, cancelled
+    agent.until(lambda: agent.rest("GET", "/v1/images/last").json["status"]["state"] == "FAILED", "its end")
     agent.drop_vm("last")
     assert agent.rest("DELETE", "/v1/images/last").status == 200
     assert agent.rest("GET", "/v1/images/tiny").json["status"]["state"] == "READY"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every route of REST, used as it is meant to be."""
 
+import json
 import os
 import signal
 import socket
@@ -217,7 +218,7 @@ def test_actor(agent):
         operations = agent.rest("GET", "/v1/operations?page_size=1000").json["operations"]
         actors[unix] = [o for o in operations if o["target"] == "vms/actor"][-1]["actor"]
         agent.drop_vm("actor")
-    assert actors == {False: "tcp:127.0.0.1", True: f"uid:{os.getuid()}"}, actors
+    assert actors == {False: "tcp", True: f"uid:{os.getuid()}"}, actors
 
 
 def test_if_match(agent):
@@ -236,6 +237,140 @@ def test_if_match(agent):
     assert agent.rest("DELETE", "/v1/vms/match", headers=[f"If-Match: {etag}"]).status == 200
 
 
+MERGE = "Content-Type: application/merge-patch+json"
+
+
+def patch(agent, target, body, *headers, kind=MERGE):
+    args = [a for h in headers for a in ("-H", h)]
+    return agent.curl("PATCH", target, "-H", kind, *args, "--data-binary", body)
+
+
+def test_patch(agent):
+    vm = agent.make_vm("patched")
+    etag = vm.headers["etag"]
+    answer = patch(agent, "/v1/vms/patched", '{"labels":{"tier":"test","a.b":"c"},"spec":{"vcpus":2}}', f"If-Match: {etag}")
+    assert answer.status == 200 and answer.json["labels"] == {"tier": "test", "a.b": "c"}, answer
+    assert answer.json["spec"]["vcpus"] == 2 and answer.json["spec"]["image"] == "tiny", answer
+    assert answer.headers["etag"] == f'"{answer.json["revision"]}"' != etag, answer
+    assert patch(agent, "/v1/vms/patched", '{"labels":{"x":"y"}}', f"If-Match: {etag}").status == 412
+    # null clears, one key of a map or all; the name may be repeated; plain JSON is taken, too.
+    answer = patch(agent, "/v1/vms/patched", '{"name":"patched","labels":{"a.b":null},"spec":{"cmdline_append":null}}')
+    assert answer.json["labels"] == {"tier": "test"} and "cmdline_append" not in answer.json["spec"], answer
+    answer = patch(agent, "/v1/vms/patched", '{"labels":null}', kind="Content-Type: application/json; charset=utf-8")
+    assert "labels" not in answer.json, answer
+    disks = '[{"name":"a","size_bytes":1048576},{"name":"b","size_bytes":1048576}]'
+    assert len(patch(agent, "/v1/vms/patched", '{"spec":{"disks":%s}}' % disks).json["spec"]["disks"]) == 2
+    before = agent.rest("GET", "/v1/vms/patched")
+    for body, field in (('{"spec":{"cpus":1}}', "/spec/cpus"), ('{"spec":{"vcpus":"1"}}', "/spec/vcpus"),
+                        ('{"spec":5}', "/spec"), ('{"colour":null}', "/colour"), ('{"labels":{"a":1}}', "/labels/a"),
+                        ('{"labels":{"a`b":"c"}}', "/labels/a`b"), ('{"name":"other"}', "/name"),
+                        ('{"spec":{"vcpus":1},"spec":{}}', "/spec"), ('{"spec":{"disks":[null]}}', "/spec/disks/0"),
+                        ('{"status":null}', "/update_mask"), ('{"uid":"x"}', "/update_mask"), ("{}", None), ("[]", None),
+                        ("null", None), ("", None), ('{"spec":{"vcpus":99}}', "/spec/vcpus"),
+                        ('{"labels":{"%s":"x"}}' % ("k" * 64), "/labels/" + "k" * 64)):
+        answer = patch(agent, "/v1/vms/patched", body)
+        assert answer.status == 400 and answer.field() == field, (body, answer)
+    for kind in ("application/json-patch+json", "text/plain", "application/merge-patch"):
+        answer = patch(agent, "/v1/vms/patched", "{}", kind=f"Content-Type: {kind}")
+        assert answer.status == 415 and "merge-patch+json" in answer.headers["accept-patch"], (kind, answer)
+    assert agent.rest("GET", "/v1/vms/patched").body == before.body, "a refused patch changed something"
+    assert patch(agent, "/v1/vms/nobody", '{"labels":{"a":"b"}}').status == 404
+    agent.drop_vm("patched")
+
+
+def test_put(agent):
+    agent.make_vm("whole", disks=[{"name": "data", "size_bytes": MIB}])
+    vm = agent.rest("GET", "/v1/vms/whole")
+    # What was read can be sent back: what is output only is passed over.
+    same = agent.rest("PUT", "/v1/vms/whole", vm.json, headers=[f"If-Match: {vm.headers['etag']}"])
+    assert same.status == 200 and same.json["spec"] == vm.json["spec"] and "location" not in same.headers, same
+    body = {"labels": {"a": "b"}, "spec": {"vcpus": 3, "memory_bytes": 128 * MIB, "image": "tiny"}}
+    answer = agent.rest("PUT", "/v1/vms/whole", body)
+    assert answer.status == 200 and answer.json["labels"] == {"a": "b"} and answer.json["spec"] == body["spec"], answer
+    assert "labels" not in agent.rest("PUT", "/v1/vms/whole", {"spec": body["spec"]}).json
+    assert agent.rest("PUT", "/v1/vms/whole", {**body, "name": "other"}).field() == "/name"
+    assert agent.rest("PUT", "/v1/vms/whole", {"labels": {}}).status == 400, "a VM without a spec"
+    assert agent.rest("PUT", "/v1/vms/whole", body, headers=['If-Match: "999999"']).status == 412
+    assert agent.rest("PUT", "/v1/vms/nobody", body).status == 404
+    agent.drop_vm("whole")
+
+
+def test_patch_of_other_objects(agent):
+    image = patch(agent, "/v1/images/tiny", '{"labels":{"os":"none"}}')
+    assert image.status == 200 and image.json["labels"] == {"os": "none"}, image
+    assert "labels" not in patch(agent, "/v1/images/tiny", '{"labels":null}').json
+    assert patch(agent, "/v1/images/tiny", '{"spec":{"manifest_url":"http://x/"}}').status == 400
+    node = patch(agent, "/v1/node", '{"labels":{"site":"a"}}')
+    assert node.status == 200 and node.json["labels"] == {"site": "a"} and node.headers["etag"], node
+    assert "labels" not in patch(agent, "/v1/node", '{"labels":null}', f"If-Match: {node.headers['etag']}").json
+    config = agent.rest("GET", "/v1/config")
+    changed = patch(agent, "/v1/config", '{"spec":{"start_timeout":"77s"}}', f"If-Match: {config.headers['etag']}")
+    assert changed.json["spec"]["start_timeout"] == "77s" and changed.json["changed"] == ["start_timeout"], changed
+    back = patch(agent, "/v1/config", '{"spec":{"start_timeout":null}}')
+    assert back.json["spec"] == config.json["spec"] and "changed" not in back.json, back
+
+
+def test_none_match(agent):
+    agent.make_vm("cached")
+    vm = agent.rest("GET", "/v1/vms/cached")
+    etag = vm.headers["etag"]
+    for tags in (etag, f"W/{etag}", f'"1", {etag}', "*"):
+        for method in ("GET", "HEAD"):
+            answer = agent.rest(method, "/v1/vms/cached", headers=[f"If-None-Match: {tags}"])
+            assert answer.status == 304 and not answer.body and answer.headers["etag"] == etag, (tags, answer)
+    for tags in ('"0"', '"999999"', "garbage", '""'):
+        assert agent.rest("GET", "/v1/vms/cached", headers=[f"If-None-Match: {tags}"]).body == vm.body, tags
+    assert agent.rest("GET", "/v1/vms/cached", headers=['If-Match: "999999"']).status == 412
+    assert agent.rest("GET", "/v1/vms/cached", headers=[f"If-Match: {etag}"]).status == 200
+    # A list has no tag, so there is nothing that it could match.
+    assert agent.rest("GET", "/v1/vms", headers=[f"If-None-Match: {etag}"]).status == 200
+    answer = agent.rest("DELETE", "/v1/vms/cached", headers=[f"If-None-Match: {etag}"])
+    assert answer.status == 400 and answer.field() == "If-None-Match", answer
+    agent.drop_vm("cached")
+
+
+def test_dry_run(agent):
+    body = {"name": "dry", "spec": {"vcpus": 1, "memory_bytes": 64 * MIB, "image": "tiny"}}
+    assert agent.rest("POST", "/v1/vms?dry_run=true", body).status == 201
+    assert agent.rest("GET", "/v1/vms/dry").status == 404
+    agent.make_vm("dry")
+    before = agent.rest("GET", "/v1/vms/dry").body
+    assert patch(agent, "/v1/vms/dry?dry_run", '{"spec":{"vcpus":2}}').json["spec"]["vcpus"] == 2
+    for query in ("?dry_run", "?dry_run=true&wait=60s"):
+        started = agent.rest("POST", f"/v1/vms/dry:start{query}")
+        assert started.status == 202 and "name" not in started.json and "location" not in started.headers, started
+    assert agent.rest("DELETE", "/v1/vms/dry?dry_run=true").status == 200
+    assert agent.rest("DELETE", "/v1/vms/dry?dry_run=perhaps").field() == "/dry_run"
+    assert agent.rest("GET", "/v1/vms/dry").body == before, "a dry run changed something"
+    assert agent.rest("GET", "/v1/vms/dry?dry_run").field() == "/dry_run"
+    agent.drop_vm("dry")
+
+
+def test_idempotency_key(agent):
+    body = {"name": "once", "spec": {"vcpus": 1, "memory_bytes": 64 * MIB, "image": "tiny"}}
+    first = agent.rest("POST", "/v1/vms", body, headers=["Idempotency-Key: rest key 1"])
+    again = agent.rest("POST", "/v1/vms", body, headers=["Idempotency-Key: rest key 1"])
+    assert first.status == again.status == 201 and first.body == again.body, (first, again)
+    assert first.headers["etag"] == again.headers["etag"] and again.headers["location"] == "/v1/vms/once", again
+    for key in ("", "x" * 129, "caf\u00e9"):
+        answer = agent.rest("POST", "/v1/vms", body, headers=[f"Idempotency-Key: {key}" if key else "Idempotency-Key;"])
+        assert answer.status == 400 and answer.field() == "Idempotency-Key", (key, answer)
+    assert agent.rest("POST", "/v1/vms", body, headers=["Idempotency-Key: " + "x" * 128]).status == 409
+    agent.drop_vm("once")
+
+
+def test_verbs_of_what_has_no_name(agent):
+    answer = agent.rest("POST", "/v1/node:cordon", {"reason": "cleaning"})
+    assert answer.status == 200 and answer.json["cordoned"] and answer.json["cordon_reason"] == "cleaning", answer
+    assert "cordoned" not in agent.rest("POST", "/v1/node:uncordon").json
+    assert agent.rest("POST", "/v1/node:fly").status == 404
+    assert agent.rest("GET", "/v1/node:cordon").status == 405
+    spec = {"spec": {"node_labels": {"a": "b"}}}
+    assert agent.rest("POST", "/v1/desired:diff", spec).json["changes"], "nothing would be done"
+    put = agent.rest("PUT", "/v1/desired?dry_run", {"spec": {"colour": 1}})
+    assert put.status == 400 and put.field() == "/spec/colour", put
+
+
 def test_head(agent):
     agent.make_vm("head")
     for target in ("/livez", "/version", "/v1/node", "/v1/vms", "/v1/vms/head", "/v1/vms/head/console?follow"):
@@ -244,6 +379,95 @@ def test_head(agent):
     assert agent.rest("HEAD", "/v1/vms/nobody").status == 404
     assert int(agent.rest("HEAD", "/v1/vms/head").headers["content-length"]) > 10
     agent.drop_vm("head")
+
+
+def test_headers_and_parameters(agent):
+    agent.make_vm("clean")
+    vm, stream = "/v1/vms/clean", "Accept: text/event-stream"
+    for target, headers, status, field in (
+            (vm, ['If-Match: "1"', 'If-Match: "2"'], 400, "If-Match"),
+            (vm, ['If-None-Match: "1"', 'If-None-Match: "2"'], 400, "If-None-Match"),
+            (vm, ["Idempotency-Key: a", "Idempotency-Key: a"], 400, "Idempotency-Key"),
+            ("/v1/events", [stream, "Last-Event-ID: 1", "Last-Event-ID: 2"], 400, "Last-Event-ID"),
+            ("/v1/events", [stream, "Last-Event-ID: x"], 400, "Last-Event-ID"),
+            ("/v1/vms?page_size=1&page_size=2", [], 400, "/page_size"),
+            ("/v1/vms?page_size=1&page_size=1", [], 400, "/page_size"),
+            ("/readyz?verbose&verbose", [], 400, "/verbose"),
+            ("/v1/vms?page_token", [], 200, None),
+            ("/v1/vms?filter=state=RUNNING", [], 200, None),
+            ("/v1/vms?filter=colour=red", [], 400, "/filter"),
+            ("/v1/vms?%70age_size=1", [], 200, None),
+            (f"{vm}?" + "x" * 4000, [], 400, "/" + "x" * 94),
+            ("/v1/vms/%zz", [], 400, None), ("/v1/vms/%", [], 400, None), ("/v1/vms?filter=%4", [], 400, None),
+            ("/v1/vms?filter=%00", [], 400, None), ("/v1/vms/clea%6E", [], 200, None),
+            (f"{vm}/stats?interval=1s", [], 400, "/interval"), ("/v1/events?wait=1s", [stream], 400, "/wait"),
+            (f"{vm}/console?tail_bytes=5", [], 400, "/tail_bytes"),
+            (f"{vm}/console?follow&tail_bytes=5&offset=1", [], 400, "/tail_bytes"),
+            ("/v1/vms?" + "y" * 9000, [], 414, None), ("/" + "z" * 9000, [], 414, None),
+            (vm, [f"X-{i}: {'v' * 900}" for i in range(20)], 431, None),
+            (vm, ["X-Large: " + "v" * 16400], 431, None), (vm, ["X-Large: " + "v" * 15000], 200, None)):
+        args = [a for h in headers for a in ("-H", h)]
+        answer = agent.curl("GET", target, "--globoff", *args)
+        assert answer.status == status, (target[:80], headers[:2], answer)
+        assert status < 400 or answer.field() == field, (target[:80], headers[:2], answer)
+    agent.drop_vm("clean")
+
+
+def test_odd_requests(agent):
+    def ask(head, body=b""):
+        return split_answer(agent.raw(head + b"Connection: close\r\n\r\n" + body))
+
+    # The form that a proxy sends.
+    assert ask(b"GET http://node.example:80/version HTTP/1.1\r\nHost: x\r\n").json["api_version"] == "v1"
+    assert ask(b"GET http://node.example HTTP/1.1\r\nHost: x\r\n").status == 404
+    assert ask(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n").status == 404
+    assert ask(b"OPTIONS /v1/vms HTTP/1.1\r\nHost: x\r\n").headers["allow"] == "GET, HEAD, POST"
+    assert ask(b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n").field() == "Host"
+    both = b"POST /v1/vms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n"
+    assert ask(both, b"0\r\n\r\n").status == 400
+    answer = agent.rest("POST", "/v1/vms/nobody:start", headers=["Expect: 100-continue"], body={})
+    assert answer.status == 404, answer
+
+
+def test_watch_operation(agent):
+    body = {"name": "seen", "spec": {"manifest_url": agent.images.url("stall")}}
+    name = agent.rest("POST", "/v1/images", body).json["name"]
+    curl = subprocess.Popen(["curl", "-sSN", "-m", "60", "-H", "Accept: text/event-stream",
+                             agent.url(f"/v1/operations/{name}")], stdout=subprocess.PIPE, text=True)
+    states = []
+    while "RUNNING" not in states:
+        line = curl.stdout.readline()
+        assert line, states
+        if line.startswith("data: "):
+            states.append(json.loads(line[6:])["state"])
+    agent.rest("POST", f"/v1/operations/{name}:cancel")
+    rest = curl.communicate(timeout=60)[0]
+    states += [json.loads(line[6:])["state"] for line in rest.splitlines() if line.startswith("data: ")]
+    assert states[-1] == "CANCELLED" and curl.returncode == 0, (states, curl.returncode)
+    assert "id: " not in rest, "an operation's stream cannot be resumed"
+    assert agent.rest("GET", "/v1/operations/nobody", headers=["Accept: text/event-stream"]).status == 404
+    assert agent.rest("DELETE", "/v1/images/seen").status == 200
+
+
+def test_watch_stats(agent):
+    agent.run_vm("figures")
+    curl = subprocess.Popen(["curl", "-sSN", "-m", "60", "-H", "Accept: text/event-stream",
+                             agent.url("/v1/vms/figures/stats?interval=0.1s")], stdout=subprocess.PIPE, text=True)
+    times = []
+    while len(times) < 3:
+        line = curl.stdout.readline()
+        assert line, times
+        if line.startswith("data: "):
+            stats = json.loads(line[6:])
+            assert stats["memory_configured_bytes"] == 64 * MIB, stats
+            times.append(stats["time"])
+    assert times == sorted(set(times)), times
+    assert agent.rest("POST", "/v1/vms/figures:stop?wait=60s", {"force": True}).status == 200
+    curl.communicate(timeout=60)
+    assert curl.returncode == 0
+    answer = agent.rest("GET", "/v1/vms/figures/stats?interval=1h", headers=["Accept: text/event-stream"])
+    assert answer.status == 400 and answer.field() == "/interval", answer
+    agent.drop_vm("figures")
 
 
 def test_names_may_be_escaped(agent):

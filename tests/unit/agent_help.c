@@ -261,23 +261,63 @@ static void on_done(struct call *call)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static struct call *post(struct service *service, const char *method, void *request,
-			 uint64_t revision)
+static struct waiter *waiter_new(void)
 {
-	struct call *call = calloc(1, sizeof(*call));
 	struct waiter *w = calloc(1, sizeof(*w));
 
-	assert_non_null(call);
 	assert_non_null(w);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->cond, NULL);
+	return w;
+}
+
+static struct call *make_call(const char *method, void *request)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	assert_non_null(call);
 	call->method = service_method_find(method);
 	assert_non_null(call->method);
 	call->request = request;
-	call->if_match = revision;
-	snprintf(call->actor, sizeof(call->actor), "test");
+	snprintf(call->who.actor, sizeof(call->who.actor), "test");
+	call->who.roles = ROLE_ADMIN;
 	call->done = on_done;
-	call->data = w;
+	call->data = waiter_new();
+	return call;
+}
+
+static struct call *post(struct service *service, const char *method, void *request,
+			 uint64_t revision)
+{
+	struct call *call = make_call(method, request);
+
+	call->if_match = revision;
+	service_post(service, call);
+	return call;
+}
+
+static void repost(struct service *service, struct call *call)
+{
+	call->data = waiter_new();
+	service_post(service, call);
+	help_wait(call);
+}
+
+void help_next(struct service *service, struct call *call)
+{
+	while (call->more) {
+		repost(service, call);
+		if (call->reply)
+			return;
+	}
+}
+
+struct call *help_post_session(struct service *service, const char *method, void *request,
+			       uint64_t session)
+{
+	struct call *call = make_call(method, request);
+
+	call->session = session;
 	service_post(service, call);
 	return call;
 }

@@ -44,6 +44,11 @@ struct call *help_call_match(struct service *service, const char *method, void *
 struct call *help_post(struct service *service, const char *method, void *request);
 void help_wait(struct call *call);
 bool help_done(struct call *call);
+/* A stream's next message, past signs of life; without `reply` it has ended. */
+void help_next(struct service *service, struct call *call);
+/* A call that belongs to an attachment, posted without waiting. */
+struct call *help_post_session(struct service *service, const char *method, void *request,
+			       uint64_t session);
 
 /* A small image that the fake backend takes, at /manifest.json of the web: kernel, initrd, disk "root". */
 void help_web_image(struct help_web *web);

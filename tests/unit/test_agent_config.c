@@ -110,7 +110,14 @@ static void test_refused(void **state)
 		{ "[listen]\ntcp = localhost:80\n", NULL, "not ADDRESS:PORT" },
 		{ "[listen]\ntcp = 0.0.0.0:80\n", NULL, "0.0.0.0:80 is not a loopback address" },
 		{ "[listen]\ngrpc = [::]:80\n", NULL, "[::]:80 is not a loopback address" },
-		{ "[listen]\ninsecure_tcp = maybe\n", NULL, "neither true nor false" },
+		{ "[listen]\nunix =\ntls = 0.0.0.0:443\n", NULL,
+		  "[listen] tls: mutual TLS on 0.0.0.0:443 needs [tls] certificate" },
+		{ "[listen]\ngrpc_tls = 0.0.0.0:443\n[tls]\ncertificate = /c\nkey = /k\n", NULL,
+		  "[listen] grpc_tls: mutual TLS on 0.0.0.0:443 needs [tls] client_ca" },
+		{ "[tls]\nkey = node.key\n", NULL,
+		  "[tls] key: \"node.key\" is not an absolute path" },
+		{ "[access]\ntcp_roles = root\n", NULL, "[access] tcp_roles: \"root\" is none of" },
+		{ NULL, "--socket-roles=viewer root", "--socket-roles: \"root\" is none of" },
 		{ "[listen]\nunix =\n", NULL, "nothing listens" },
 		{ "[vms]\nstart_timeout = 0\n", NULL, "from 1 to 3600" },
 		{ "[vms]\nstart_timeout = -1\n", NULL, "from 1 to 3600" },
@@ -136,14 +143,29 @@ static void test_refused(void **state)
 	}
 }
 
-static void test_insecure(void **state)
+static void test_access(void **state)
 {
 	struct config *c = NULL;
+	struct error e;
 
 	(void)state;
-	assert_int_equal(load(&c, "[listen]\ntcp = 0.0.0.0:80\ninsecure_tcp = true\n", NULL, NULL),
-			 0);
-	assert_string_equal(c->listen_tcp.text, "0.0.0.0:80");
+	if (load(&c,
+		 "[listen]\nunix =\ntls = 0.0.0.0:8443\ngrpc_tls = [::]:8444\n"
+		 "[tls]\ncertificate = /c.pem\nkey = /k.pem\nclient_ca = /ca.pem\n"
+		 "[access]\nsocket_roles = viewer\ntcp_roles =\n",
+		 NULL, &e) < 0)
+		fail_msg("%s", e.message);
+	assert_string_equal(c->listen_tls.text, "0.0.0.0:8443");
+	assert_string_equal(c->listen_grpc_tls.text, "[::]:8444");
+	assert_string_equal(c->tls_key, "/k.pem");
+	assert_int_equal(c->socket_roles, ROLE_VIEWER);
+	assert_int_equal(c->tcp_roles, 0);
+	config_free(c);
+
+	assert_int_equal(load(&c, NULL, NULL, NULL), 0);
+	assert_int_equal(c->socket_roles, ROLE_OPERATOR | ROLE_CONSOLE);
+	assert_int_equal(c->tcp_roles, ROLE_ADMIN);
+	assert_string_equal(c->tls_certificate, "");
 	config_free(c);
 }
 
@@ -219,7 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_file_and_option),
-		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_insecure),
+		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_access),
 		cmocka_unit_test(test_missing_file), cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_shipped_file), cmocka_unit_test(test_shipped_comments),
 	};

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "agent/event.h"
+#include "agent/message.h"
 #include "agent/state.h"
 
 static char *dir;
@@ -90,12 +91,15 @@ static void commit(struct service *s)
 static void check_ring(const struct service *s, uint64_t oldest, uint64_t newest)
 {
 	assert_true(event_oldest(s) == oldest);
-	assert_true(s->event_number == newest);
-	assert_null(event_find(s, oldest - 1));
-	assert_null(event_find(s, newest + 1));
+	assert_true(event_newest(s) == newest);
+	assert_null(event_copy(s, oldest - 1));
+	assert_null(event_copy(s, newest + 1));
 	for (uint64_t n = oldest; n <= newest; n++) {
-		assert_non_null(event_find(s, n));
-		assert_true(event_find(s, n)->number == n);
+		Croft__V1__Event *event = event_copy(s, n);
+
+		assert_non_null(event);
+		assert_true(event->number == n);
+		message_free(event);
 	}
 }
 
@@ -112,6 +116,7 @@ static void refused(const struct service *s, uint64_t after, const char *says)
 /* A store that has never heard of events is the first case. */
 static void test_numbers(void **state)
 {
+	Croft__V1__Event *event;
 	struct service s;
 
 	(void)state;
@@ -126,8 +131,10 @@ static void test_numbers(void **state)
 	end(&s);
 	begin(&s);
 	check_ring(&s, 1, 2);
-	assert_string_equal(event_find(&s, 2)->target, "vms/b");
-	assert_string_equal(event_find(&s, 2)->message, "caf?");
+	event = event_copy(&s, 2);
+	assert_string_equal(event->target, "vms/b");
+	assert_string_equal(event->message, "caf?");
+	message_free(event);
 	assert_int_equal(event_check_cursor(&s, 2, NULL), 0);
 	refused(&s, 3, "the newest is 2");
 	emit(&s, "c");
@@ -166,6 +173,81 @@ static void test_bound(void **state)
 	end(&s);
 }
 
+/* One turn of a stream: its next event's number, 0 when it waits or has nothing yet, or the error's code below 0. */
+static int turn(struct service *s, struct call *call)
+{
+	int number = 0;
+
+	call->more = false;
+	s->waiting = NULL;
+	s->last_answer = &s->answers;
+	call->method->handle(s, call);
+	if (call->error.code != ERROR_NONE)
+		return -(int)call->error.code;
+	assert_true(call->more == (s->waiting == NULL));
+	if (call->reply)
+		number = (int)((Croft__V1__Event *)(void *)call->reply)->number;
+	call->reply = message_free(call->reply);
+	return number;
+}
+
+static void end_stream(struct service *s, struct call *call)
+{
+	call->method->close(s, call);
+	message_free(call->request);
+	*call = (struct call){ .method = call->method };
+}
+
+static void test_stream(void **state)
+{
+	struct call call = { .method = service_method_find("croft.v1.Events/WatchEvents") };
+	Croft__V1__WatchEventsRequest *request;
+	struct service s;
+
+	(void)state;
+	begin(&s);
+	emit(&s, "a");
+	emit(&s, "b");
+	emit(&s, "a");
+	call.request = message_new(&croft__v1__watch_events_request__descriptor);
+	assert_int_equal(turn(&s, &call), 1);
+	assert_int_equal(turn(&s, &call), 2);
+	assert_true(call.cursor == 2);
+	assert_int_equal(turn(&s, &call), 3);
+	assert_int_equal(turn(&s, &call), 0);
+	emit(&s, "c");
+	assert_int_equal(turn(&s, &call), 4);
+
+	/* It reads so slowly that what it has not got is dropped. */
+	for (unsigned int i = 0; i < EVENTS_KEPT; i++)
+		emit(&s, "d");
+	assert_int_equal(turn(&s, &call), 5);
+	emit(&s, "d");
+	emit(&s, "d");
+	assert_int_equal(turn(&s, &call), -ERROR_OUT_OF_RANGE);
+	assert_non_null(strstr(call.error.message, "too slow: events behind 5"));
+	end_stream(&s, &call);
+
+	/* What the filter leaves out is looked at in turns. */
+	request = message_new(&croft__v1__watch_events_request__descriptor);
+	message_set_string(&request->filter, "target=vms/z");
+	call.request = &request->base;
+	emit(&s, "z");
+	for (int i = 0; i < 9; i++)
+		assert_int_equal(turn(&s, &call), 0);
+	assert_int_equal(turn(&s, &call), (int)event_newest(&s));
+	assert_int_equal(turn(&s, &call), 0);
+	assert_ptr_equal(s.waiting, &call);
+	end_stream(&s, &call);
+
+	request = message_new(&croft__v1__watch_events_request__descriptor);
+	request->after = 1;
+	call.request = &request->base;
+	assert_int_equal(turn(&s, &call), -ERROR_OUT_OF_RANGE);
+	end_stream(&s, &call);
+	end(&s);
+}
+
 /* A child commits an event and the change that it tells of again and again, until it is killed. */
 static void child(int said)
 {
@@ -179,17 +261,17 @@ static void child(int said)
 	for (;;) {
 		uint64_t ticket;
 
-		change.number = s.event_number + 1;
+		change.number = event_newest(&s) + 1;
 		record_touch(&s, &record);
 		emit(&s, "a");
 		if (records_queue(&s) < 0)
 			_exit(1);
 		ticket = store_submit(s.store);
 		/* Not always waited for, so that the kill meets groups on their way. */
-		while (s.event_number % 8 == 0 && store_committed(s.store, NULL) < ticket)
+		while (event_newest(&s) % 8 == 0 && store_committed(s.store, NULL) < ticket)
 			usleep(100);
-		if (s.event_number % 8 == 0 &&
-		    write(said, &s.event_number, sizeof(uint64_t)) != sizeof(uint64_t))
+		if (change.number % 8 == 0 &&
+		    write(said, &change.number, sizeof(uint64_t)) != sizeof(uint64_t))
 			_exit(1);
 	}
 }
@@ -233,9 +315,9 @@ static void test_killed(void **state)
 			fail_msg("%s", e.message);
 		assert_int_equal(store_load(s.store, "change", see_change, &change, &e), 0);
 		/* What was said to be stored is; the change and its event are there together or not at all. */
-		assert_true(s.event_number >= last);
-		assert_true(change == s.event_number);
-		check_ring(&s, 1, s.event_number);
+		assert_true(event_newest(&s) >= last);
+		assert_true(change == event_newest(&s));
+		check_ring(&s, 1, event_newest(&s));
 		end(&s);
 	}
 }
@@ -253,13 +335,12 @@ static void test_damage(void **state)
 	commit(&s);
 	end(&s);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "DELETE FROM record WHERE name LIKE '%2'", NULL, NULL,
-				      NULL),
+	assert_int_equal(sqlite3_exec(db, "DELETE FROM entry WHERE number = 2", NULL, NULL, NULL),
 			 SQLITE_OK);
 	sqlite3_close(db);
 	assert_true(try_open(&s, &e) < 0);
 	assert_int_equal(e.code, ERROR_DATA_LOSS);
-	assert_non_null(strstr(e.message, "0003\" in the store is damaged"));
+	assert_non_null(strstr(e.message, "event 2 is missing in the store"));
 	end(&s);
 }
 
@@ -268,6 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
 	};

@@ -122,7 +122,7 @@ static void test_enlarged_copy(void **state)
 	check_file(20 * MIB, places, ARRAY_SIZE(places));
 }
 
-/* What is there has the VM's data. */
+/* What is there has the VM's data, and only grows. */
 static void test_second_time(void **state)
 {
 	static const uint64_t places[] = { 100 };
@@ -132,7 +132,9 @@ static void test_second_time(void **state)
 	make_file(path, 4096, places, ARRAY_SIZE(places));
 	make_file(source, MIB, NULL, 0);
 	assert_int_equal(make_disk(source, 20 * MIB, false, &e), 0);
-	check_file(4096, places, ARRAY_SIZE(places));
+	check_file(20 * MIB, places, ARRAY_SIZE(places));
+	assert_int_equal(make_disk(source, MIB, false, &e), 0);
+	check_file(20 * MIB, places, ARRAY_SIZE(places));
 }
 
 static void refused(const char *from, bool cancelled, enum error_code code)
@@ -169,13 +171,14 @@ static void test_blobs(void **state)
 {
 	static const char a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 	static const char b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+	static const char c[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 	struct blob_draft draft = BLOB_DRAFT_NONE, dropped = BLOB_DRAFT_NONE,
 			  left = BLOB_DRAFT_NONE;
 	struct error e;
 
 	(void)state;
 	for (const char *name = a; name; name = name == a ? b : NULL) {
-		assert_int_equal(blob_draft_open(&draft, dir, &e), 0);
+		assert_int_equal(blob_draft_open(&draft, dir, name, &e), 0);
 		assert_int_equal(pwrite_all(draft.fd, "hello", 5, 0), 0);
 		assert_false(blob_exists(dir, name, 5));
 		assert_int_equal(blob_draft_keep(&draft, name, &e), 0);
@@ -184,16 +187,26 @@ static void test_blobs(void **state)
 		assert_true(blob_exists(dir, name, 5));
 		assert_false(blob_exists(dir, name, 4));
 	}
-	assert_int_equal(blob_draft_open(&dropped, dir, &e), 0);
-	assert_int_equal(blob_draft_open(&left, dir, &e), 0);
+	/* What was left is found again, by one at a time. */
+	assert_int_equal(blob_draft_open(&left, dir, c, &e), 0);
+	assert_true(left.size == 0);
+	assert_int_equal(pwrite_all(left.fd, "hello", 5, 0), 0);
+	assert_int_equal(blob_draft_open(&dropped, dir, c, &e), 0);
+	assert_true(dropped.size == 0);
+	assert_string_not_equal(dropped.path, left.path);
 	blob_draft_drop(&dropped);
 	assert_true(access(dropped.path, F_OK) < 0);
+	blob_draft_leave(&left);
+	assert_int_equal(blob_draft_open(&left, dir, c, &e), 0);
+	assert_true(left.size == 5);
+	assert_int_equal(blob_draft_clear(&left, &e), 0);
+	blob_draft_leave(&left);
+	assert_int_equal(blob_draft_open(&left, dir, c, &e), 0);
+	assert_true(left.size == 0);
 
-	blob_discard(dir, false, is_a, NULL);
+	blob_discard(dir, is_a, NULL);
 	assert_true(blob_exists(dir, a, 5));
 	assert_false(blob_exists(dir, b, 5));
-	assert_int_equal(access(left.path, F_OK), 0);
-	blob_discard(dir, true, is_a, NULL);
 	assert_true(access(left.path, F_OK) < 0);
 	base_close(left.fd);
 	trash_empty(dir);
@@ -203,7 +216,7 @@ static void test_blobs(void **state)
 	snprintf(path, sizeof(path), "%s/%s", dir, a);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(dir), 0);
-	assert_true(blob_draft_open(&draft, dir, &e) < 0);
+	assert_true(blob_draft_open(&draft, dir, a, &e) < 0);
 }
 
 static void test_trash(void **state)

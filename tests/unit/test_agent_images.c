@@ -49,8 +49,8 @@ static void test_pull_failures(void **state)
 	static const struct {
 		const char *path, *code;
 	} bad[] = {
-		{ "/digest.json", "DATA_LOSS" },      { "/short.json", "DATA_LOSS" },
-		{ "/long.json", "DATA_LOSS" },	      { "/gone.json", "NOT_FOUND" },
+		{ "/digest.json", "CONFLICT" },	      { "/short.json", "CONFLICT" },
+		{ "/long.json", "CONFLICT" },	      { "/gone.json", "NOT_FOUND" },
 		{ "/file.json", "INVALID_ARGUMENT" }, { "/text.json", "INVALID_ARGUMENT" },
 		{ "/loop", "UNAVAILABLE" },	      { "/escape", "UNAVAILABLE" },
 		{ "/nothing", "NOT_FOUND" },	      { "/stalls.json", "DEADLINE" },
@@ -136,13 +136,47 @@ static void test_pull_cancelled(void **state)
 	web = help_web_start();
 }
 
+/* The stream of an operation: each change, and the end as its last message. */
+static void test_watch(void **state)
+{
+	static const char zeros[] =
+		"0000000000000000000000000000000000000000000000000000000000000000";
+	static char text[512], page[65536];
+	const Croft__V1__Operation *op;
+	struct call *call;
+
+	(void)state;
+	serve_manifest("/stalls.json", text, "stalls", zeros, 65536);
+	help_web_add(web, (struct help_page){
+				  .path = "/stalls", .body = page, .size = 65536, .stalls = true });
+	expect(pull("slow", help_web_url(web, "/stalls.json")), ERROR_NONE);
+	call = help_call(service, "croft.v1.Operations/WatchOperation",
+			 NAMED(get_operation_request, "op-1"));
+	assert_non_null(call->reply);
+	assert_true(call->more);
+	op = (const void *)call->reply;
+	assert_int_equal(op->state, OPERATION(RUNNING));
+	expect(help_call(service, "croft.v1.Operations/CancelOperation",
+			 NAMED(cancel_operation_request, "op-1")),
+	       ERROR_NONE);
+	while (call->more) {
+		help_next(service, call);
+		assert_non_null(call->reply);
+	}
+	op = (const void *)call->reply;
+	assert_int_equal(op->state, OPERATION(CANCELLED));
+	assert_string_equal(op->error->code, "CANCELLED");
+	call_free(call);
+	expect(help_call(service, "croft.v1.Operations/WatchOperation",
+			 NAMED(get_operation_request, "op-9")),
+	       ERROR_NOT_FOUND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_pull),
-		TEST(test_pull_failures),
-		TEST(test_pull_bad_url),
-		TEST(test_pull_cancelled),
+		TEST(test_pull),	   TEST(test_pull_failures), TEST(test_pull_bad_url),
+		TEST(test_pull_cancelled), TEST(test_watch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -217,8 +217,77 @@ static void test_newer_schema(void **state)
 {
 	(void)state;
 	store_free(open_store(false));
-	run_sql("PRAGMA user_version = 2");
-	refused(ERROR_UNSUPPORTED, "newer croftd: its schema is 2, this one knows up to 1");
+	run_sql("PRAGMA user_version = 3");
+	refused(ERROR_UNSUPPORTED, "newer croftd: its schema is 3, this one knows up to 2");
+}
+
+static int see_number(void *data, uint64_t number, const void *bytes, size_t n, struct error *err)
+{
+	uint64_t *numbers = data;
+
+	(void)err;
+	assert_int_equal(n, 3);
+	assert_memory_equal(bytes, "abc", 3);
+	*numbers = *numbers * 100 + number;
+	return 0;
+}
+
+static uint64_t numbers_of(struct store *s, const char *kind)
+{
+	uint64_t numbers = 0;
+	struct error e;
+
+	assert_int_equal(store_load_entries(s, kind, see_number, &numbers, &e), 0);
+	return numbers;
+}
+
+/* The file of an agent that knew no entries: its events were records. */
+static void test_schema_1(void **state)
+{
+	struct store *s;
+	struct seen none = { .names = "" };
+	uint64_t value;
+	struct error e;
+
+	(void)state;
+	run_sql("CREATE TABLE record(kind TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, "
+		"PRIMARY KEY(kind, name)) WITHOUT ROWID;"
+		"CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+		"PRAGMA application_id = 1131570804;"
+		"PRAGMA user_version = 1;"
+		"INSERT INTO record VALUES('image', 'a', x'0a0161');"
+		"INSERT INTO record VALUES('event', '00000000000000000009', x'616263');"
+		"INSERT INTO record VALUES('event', '00000000000000000010', x'616263');"
+		"INSERT INTO counter VALUES('n', 7);");
+	for (int round = 0; round < 2; round++) {
+		assert_string_equal(look().names, "a ");
+		s = open_store(false);
+		assert_true(numbers_of(s, "event") == 910);
+		assert_int_equal(store_load(s, "event", see, &none, &e), 0);
+		assert_int_equal(store_load_counter(s, "n", &value, &e), 0);
+		assert_true(value == 7);
+		store_free(s);
+	}
+	assert_string_equal(none.names, "");
+	/* Not half of a migration is kept. */
+	run_sql("DROP TABLE record; PRAGMA user_version = 1");
+	refused(ERROR_INTERNAL, "schema 1 to 2: store: table entry already exists");
+}
+
+static void test_entries(void **state)
+{
+	struct store *s = open_store(true);
+
+	(void)state;
+	for (uint64_t n = 5; n < 9; n++)
+		assert_int_equal(store_append(s, "e", n, "abc", 3), 0);
+	assert_int_equal(store_append(s, "f", 1, "abc", 3), 0);
+	assert_int_equal(store_trim(s, "e", 6), 0);
+	assert_null(store_free(s));
+	s = open_store(false);
+	assert_true(numbers_of(s, "e") == 708);
+	assert_true(numbers_of(s, "f") == 1);
+	store_free(s);
 }
 
 static void test_foreign_files(void **state)
@@ -276,6 +345,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_agent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_schema, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_schema_1, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_failure, setup, teardown),
 	};

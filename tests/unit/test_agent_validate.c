@@ -220,14 +220,14 @@ static void test_image_disks(void **state)
 	file.size = 1024;
 	s.disk[1].image_disk = (char *)"root";
 	s.disk[1].size_bytes = 0;
-	assert_int_equal(validate_image_disks(&s.spec, &image, &e), 0);
+	assert_int_equal(validate_image_disks(&s.vm, &image, NULL, &e), 0);
 	s.disk[1].size_bytes = 2048;
-	assert_int_equal(validate_image_disks(&s.spec, &image, &e), 0);
+	assert_int_equal(validate_image_disks(&s.vm, &image, NULL, &e), 0);
 	s.disk[1].size_bytes = 512;
-	assert_true(validate_image_disks(&s.spec, &image, &e) < 0);
+	assert_true(validate_image_disks(&s.vm, &image, NULL, &e) < 0);
 	assert_string_equal(e.field, "/spec/disks/1/size_bytes");
 	s.disk[1].image_disk = (char *)"boot";
-	assert_true(validate_image_disks(&s.spec, &image, &e) < 0);
+	assert_true(validate_image_disks(&s.vm, &image, NULL, &e) < 0);
 	assert_string_equal(e.field, "/spec/disks/1/image_disk");
 }
 

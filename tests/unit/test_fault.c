@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of errors, and the names of actors: what both doors say about errors and clients.
+// The table of errors: what both doors say about them.
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <cmocka.h>
 
-#include "agent/auth.h"
 #include "agent/fault.h"
 #include "agent/transcode_text.h"
 
@@ -95,46 +93,13 @@ static void test_problem_is_utf8(void **state)
 	croft__v1__problem__free_unpacked(p, NULL);
 }
 
-static void test_actors(void **state)
-{
-	char actor[AUTH_ACTOR_MAX], want[AUTH_ACTOR_MAX];
-	int fds[2];
-
-	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	auth_actor_of_socket(actor, fds[0]);
-	snprintf(want, sizeof(want), "uid:%u", getuid());
-	assert_string_equal(actor, want);
-	close(fds[0]);
-	close(fds[1]);
-	auth_actor_of_socket(actor, -1);
-	assert_string_equal(actor, "unknown");
-
-	auth_actor_of_uri(actor, "ipv4:127.0.0.1:4711");
-	assert_string_equal(actor, "tcp:127.0.0.1");
-	auth_actor_of_uri(actor, "ipv6:%5B::1%5D:4711");
-	assert_string_equal(actor, "tcp:::1");
-	auth_actor_of_uri(actor, "ipv6:[fe80::1]:4711");
-	assert_string_equal(actor, "tcp:fe80::1");
-	for (size_t i = 0; i < 5; i++) {
-		static const char *const odd[] = { "", "unix:/x", "ipv4:", "nonsense",
-						   "ipv4:1.2.3.4" };
-
-		auth_actor_of_uri(actor, odd[i]);
-		assert_string_equal(actor, "unknown");
-	}
-	auth_actor_of_uri(
-		actor,
-		"ipv6:%5B11111111112222222222333333333344444444445555555555666666666677777%5D:1");
-	assert_true(strlen(actor) < AUTH_ACTOR_MAX);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_code), cmocka_unit_test(test_well_known),
-		cmocka_unit_test(test_problem),	   cmocka_unit_test(test_problem_is_utf8),
-		cmocka_unit_test(test_actors),
+		cmocka_unit_test(test_every_code),
+		cmocka_unit_test(test_well_known),
+		cmocka_unit_test(test_problem),
+		cmocka_unit_test(test_problem_is_utf8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,14 +10,32 @@
 #include "agent/rest_route.h"
 #include "agent/service.h"
 
+static const ProtobufCFieldDescriptor *field_in(const char *rpc, const char *name, size_t size)
+{
+	char text[64];
+
+	assert_non_null(service_method_find(rpc));
+	snprintf(text, sizeof(text), "%.*s", (int)size, name);
+	return protobuf_c_message_descriptor_get_field_by_name(service_method_find(rpc)->request,
+							       text);
+}
+
 static const ProtobufCFieldDescriptor *field_of(const struct route *route, const char *name,
 						size_t size)
 {
-	const ProtobufCMessageDescriptor *request = service_method_find(route->rpc)->request;
-	char text[64];
+	return field_in(route->rpc, name, size);
+}
 
-	snprintf(text, sizeof(text), "%.*s", (int)size, name);
-	return protobuf_c_message_descriptor_get_field_by_name(request, text);
+/* A parameter belongs to the row's RPC, to the stream that it watches with, or to both. */
+static void check_parameter(const struct route *route, const char *name, size_t size)
+{
+	const ProtobufCFieldDescriptor *field = field_of(route, name, size);
+
+	if (!field && route->watch)
+		field = field_in(route->watch, name, size);
+	assert_non_null(field);
+	assert_int_not_equal(field->label, PROTOBUF_C_LABEL_REPEATED);
+	assert_int_not_equal(field->type, PROTOBUF_C_TYPE_BYTES);
 }
 
 static bool never(void *data, const char *key)
@@ -45,12 +63,21 @@ static void test_rows_fit_their_messages(void **state)
 
 		print_message("%s %s\n", route->method, route->path);
 		assert_non_null(service_method_find(route->rpc));
-		assert_in_range(route->status, 200, 202);
+		if (route->kind == ROUTE_SOCKET)
+			assert_int_equal(route->status, 101);
+		else
+			assert_in_range(route->status, 200, 202);
 		if (open) {
 			field = field_of(route, open + 1, strcspn(open + 1, "}"));
+			/* Else it is the name of the object in the body. */
+			if (!field)
+				field = field_of(route, route->body, strlen(route->body));
 			assert_non_null(field);
-			assert_int_equal(field->type, PROTOBUF_C_TYPE_STRING);
+			assert_int_equal(field->type, field->descriptor ? PROTOBUF_C_TYPE_MESSAGE
+									: PROTOBUF_C_TYPE_STRING);
 		}
+		if (open && route->watch)
+			assert_non_null(field_in(route->watch, open + 1, strcspn(open + 1, "}")));
 		if (route->body && strcmp(route->body, "*") != 0) {
 			field = field_of(route, route->body, strlen(route->body));
 			assert_non_null(field);
@@ -67,10 +94,7 @@ static void test_rows_fit_their_messages(void **state)
 
 			snprintf(key, sizeof(key), "%.*s", (int)strcspn(word, " ="), word);
 			assert_true(route_list_has(route->query, key, &target, &n));
-			field = field_of(route, target, n);
-			assert_non_null(field);
-			assert_int_not_equal(field->label, PROTOBUF_C_LABEL_REPEATED);
-			assert_int_not_equal(field->type, PROTOBUF_C_TYPE_BYTES);
+			check_parameter(route, target, n);
 			word += strcspn(word, " ");
 			word += strspn(word, " ");
 		}
@@ -92,10 +116,34 @@ static void test_rows_fit_their_replies(void **state)
 			assert_string_equal(reply->name, "croft.v1.Text");
 		if (route->kind == ROUTE_READ)
 			assert_string_equal(reply->name, "croft.v1.ReadConsoleResponse");
-		if (route->kind == ROUTE_EVENTS)
-			assert_string_equal(reply->name, "croft.v1.ReadEventsResponse");
+		if (route->kind == ROUTE_SOCKET || (route->kind == ROUTE_READ && route->watch))
+			assert_string_equal(service_method_find(route->watch ? route->watch
+									     : route->rpc)
+						    ->reply->name,
+					    "croft.v1.ReadConsoleResponse");
 		if (route->kind == ROUTE_HEALTH)
 			assert_string_equal(reply->name, "croft.v1.Health");
+	}
+}
+
+/* Streams are watched or become sockets, and what is patched has a mask. */
+static void test_rows_fit_their_methods(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < rest_route_count; i++) {
+		const struct route *route = &rest_routes[i];
+		const struct method *method = service_method_find(route->rpc);
+		bool changes = strcmp(route->method, "GET") != 0;
+
+		assert_int_equal((method->flags & METHOD_STREAM) != 0, route->kind == ROUTE_SOCKET);
+		assert_true(!route->watch || !changes);
+		if (route->watch)
+			assert_true(service_method_find(route->watch)->flags & METHOD_STREAM);
+		assert_true(changes || !(method->flags & METHOD_CHANGES));
+		if (strcmp(route->method, "PATCH") == 0)
+			assert_non_null(field_of(route, "update_mask", strlen("update_mask")));
+		if (field_of(route, "dry_run", strlen("dry_run")))
+			assert_string_equal(route->query, "dry_run");
 	}
 }
 
@@ -106,7 +154,9 @@ static void test_every_rpc_has_a_row(void **state)
 		size_t rows = 0;
 
 		for (size_t j = 0; j < rest_route_count; j++)
-			rows += strcmp(rest_routes[j].rpc, service_methods[i].name) == 0;
+			rows += strcmp(rest_routes[j].rpc, service_methods[i].name) == 0 ||
+				(rest_routes[j].watch &&
+				 strcmp(rest_routes[j].watch, service_methods[i].name) == 0);
 		assert_int_not_equal(rows, 0);
 	}
 }
@@ -132,6 +182,7 @@ static void test_find(void **state)
 	found("HEAD", "/v1/vms", "croft.v1.Vms/ListVms", "");
 	found("POST", "/v1/vms", "croft.v1.Vms/CreateVm", "");
 	found("GET", "/v1/vms/web1", "croft.v1.Vms/GetVm", "web1");
+	found("GET", "/v1/vms/web1/console:attach", "croft.v1.Vms/AttachConsole", "web1");
 	found("POST", "/v1/vms/web1:start", "croft.v1.Vms/StartVm", "web1");
 	found("GET", "/v1/vms/web1/console", "croft.v1.Vms/ReadConsole", "web1");
 	found("GET", "/v1/vms/console/console", "croft.v1.Vms/ReadConsole", "console");
@@ -181,7 +232,7 @@ static void test_allow(void **state)
 	route_find(&match, "GET", "/v1/vms/a:start", never, NULL);
 	assert_null(match.route);
 	assert_string_equal(match.allow, "POST");
-	route_find(&match, "get", "/v1/node", never, NULL);
+	route_find(&match, "get", "/v1/audit", never, NULL);
 	assert_null(match.route);
 	assert_string_equal(match.allow, "GET, HEAD");
 }
@@ -208,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows_fit_their_messages),
 		cmocka_unit_test(test_rows_fit_their_replies),
+		cmocka_unit_test(test_rows_fit_their_methods),
 		cmocka_unit_test(test_every_rpc_has_a_row),
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_not_found),

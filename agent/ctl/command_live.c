@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of croftctl that stay: an attached console, and the figures of all VMs again and again.
+
+#include <poll.h>
+#include <string.h>
+#include <termios.h>
+#include <time.h>
+
+#include "agent/ctl/command.h"
+#include "agent/ctl/show.h"
+#include "agent/ctl/socket.h"
+
+#define DETACH	    0x1d /* Ctrl-] */
+#define TYPED_MAX   4096u
+#define TEXT_NUMBER 24
+
+/* --- Attach --- */
+
+/* Keys go to the guest as they are, Ctrl-C too. */
+static bool make_raw(struct termios *before)
+{
+	struct termios raw;
+
+	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, before) < 0)
+		return false;
+	raw = *before;
+	cfmakeraw(&raw);
+	/* What the guest prints is for the terminal as it is. */
+	raw.c_oflag = before->c_oflag;
+	return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+/* What was typed: 1 for Ctrl-] on a terminal, and behind the end of input *from is -1. */
+static int type_on(struct socket *s, int *from, bool terminal, struct error *err)
+{
+	unsigned char keys[TYPED_MAX];
+	ssize_t n = read(*from, keys, sizeof(keys));
+	const unsigned char *detach;
+
+	if (n <= 0) {
+		*from = -1;
+		return 0;
+	}
+	detach = terminal ? memchr(keys, DETACH, (size_t)n) : NULL;
+	if (detach)
+		n = detach - keys;
+	if (n > 0 && socket_send(s, keys, (size_t)n, err) < 0)
+		return -EPIPE;
+	return detach ? 1 : 0;
+}
+
+static int run_attachment(struct socket *s, bool write, bool terminal, struct error *err)
+{
+	int from = write ? STDIN_FILENO : -1, r;
+	struct socket_end end = { .good = true };
+
+	r = socket_take(s, stdout, &end, err);
+	while (r == 0) {
+		struct pollfd fds[] = { { .fd = s->fd, .events = POLLIN },
+					{ .fd = from, .events = POLLIN } };
+
+		fflush(stdout);
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+			break;
+		if (fds[0].revents)
+			r = socket_receive(s, stdout, &end, err);
+		if (r == 0 && fds[1].revents)
+			r = type_on(s, &from, terminal, err);
+	}
+	fflush(stdout);
+	if (!end.good)
+		return error_raise(err, ERROR_CONFLICT, "%s",
+				   end.why[0] ? end.why : "the agent has ended the attachment");
+	return r < 0 ? r : 0;
+}
+
+/* NAME [--read-only] [--tail=BYTES] */
+int command_attach(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	const char *name = NULL, *tail = "4096";
+	struct socket s = { .fd = -1 };
+	bool write = true, wrong = false, terminal;
+	struct termios before;
+	char query[80];
+	int r;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--read-only") == 0)
+			write = false;
+		else if (strncmp(argv[i], "--tail=", 7) == 0)
+			tail = argv[i] + 7;
+		else if (argv[i][0] != '-' && !name)
+			name = argv[i];
+		else
+			wrong = true;
+	}
+	if (!name || wrong || !*tail || strspn(tail, "0123456789") != strlen(tail))
+		return command_usage(ctl, err);
+	snprintf(query, sizeof(query), "write=%s&tail_bytes=%.20s", write ? "true" : "false", tail);
+	path = command_path(ctl, ctl->command->path, name, query, err);
+	if (!path)
+		return CTL_REFUSED;
+	r = socket_open(&s, ctl->socket, path, err);
+	if (r < 0)
+		return err->code == ERROR_UNAVAILABLE ? CTL_UNREACHED : CTL_REFUSED;
+	/* Who only reads ends it with Ctrl-C. */
+	terminal = write && make_raw(&before);
+	if (terminal)
+		fprintf(stderr, "attached to %s; Ctrl-] detaches\r\n", name);
+	r = run_attachment(&s, write, terminal, err);
+	if (terminal)
+		tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	socket_close(&s);
+	return r < 0 ? CTL_REFUSED : CTL_DONE;
+}
+
+/* --- Top --- */
+
+/* A running VM with its figures, flat, so that a table can show it. */
+static json_t *row_of(json_t *vm, json_t *stats, json_t *before)
+{
+	json_t *row = json_object(), *vcpu;
+	double run = 0, wait = 0, seconds = 0;
+	char text[TEXT_NUMBER];
+	size_t i;
+
+	json_array_foreach(json_object_get(stats, "vcpus"), i, vcpu) {
+		run += json_number_value(json_object_get(vcpu, "run_seconds"));
+		wait += json_number_value(json_object_get(vcpu, "wait_seconds"));
+	}
+	json_object_set(row, "name", json_object_get(vm, "name"));
+	json_object_set(row, "vcpus", show_find(vm, "spec.vcpus"));
+	json_object_set(row, "memory_bytes", json_object_get(stats, "memory_configured_bytes"));
+	json_object_set(row, "resident_bytes", json_object_get(stats, "memory_resident_bytes"));
+	json_object_set(row, "balloon_bytes", json_object_get(stats, "memory_balloon_bytes"));
+	json_object_set_new(row, "run", json_real(run));
+	json_object_set_new(row, "wait", json_real(wait));
+	json_object_set(row, "at", json_object_get(stats, "at"));
+	if (before)
+		seconds = json_number_value(json_object_get(row, "at")) -
+			  json_number_value(json_object_get(before, "at"));
+	if (seconds > 0) {
+		snprintf(text, sizeof(text), "%.1f%%",
+			 (run - json_number_value(json_object_get(before, "run"))) * 100 / seconds);
+		json_object_set_new(row, "cpu", json_string(text));
+		snprintf(text, sizeof(text), "%.1f%%",
+			 (wait - json_number_value(json_object_get(before, "wait"))) * 100 /
+				 seconds);
+		json_object_set_new(row, "steal", json_string(text));
+	}
+	return row;
+}
+
+static json_t *find_row(json_t *rows, const char *name)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+		if (strcmp(json_string_value(json_object_get(row, "name")), name) == 0)
+			return row;
+	return NULL;
+}
+
+/* A VM that ends meanwhile has no figures, and no row. */
+static void add_row(struct ctl *ctl, json_t *rows, json_t *vm, json_t *before)
+{
+	const char *name = json_string_value(json_object_get(vm, "name"));
+	_cleanup_free_ char *path = command_path(ctl, "/v1/vms/%s/stats", name, NULL, NULL);
+	struct http_request request = { .method = "GET", .path = path };
+	struct timespec now;
+	json_t *stats = NULL;
+	long status;
+
+	if (!path || http_json(ctl->http, &request, &stats, &status, NULL))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	json_object_set_new(stats, "at", json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9));
+	json_array_append_new(rows, row_of(vm, stats, find_row(before, name)));
+	json_decref(stats);
+}
+
+static int measure(struct ctl *ctl, json_t *before, json_t **out, struct error *err)
+{
+	_cleanup_free_ char *path = command_path(ctl, ctl->command->path, NULL,
+						 "page_size=1000&filter=state%3DRUNNING", err);
+	struct http_request request = { .method = "GET", .path = path };
+	json_t *answer = NULL, *vm;
+	long status = 0;
+	size_t i;
+
+	if (!path || http_json(ctl->http, &request, &answer, &status, err))
+		return status || !path ? CTL_REFUSED : CTL_UNREACHED;
+	*out = json_array();
+	json_array_foreach(json_object_get(answer, ctl->command->list), i, vm)
+		add_row(ctl, *out, vm, before);
+	json_decref(answer);
+	return CTL_DONE;
+}
+
+static void pause_for(double seconds)
+{
+	struct timespec t = { .tv_sec = (time_t)seconds,
+			      .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9) };
+
+	nanosleep(&t, NULL);
+}
+
+/* [--interval=SECONDS] [--count=N]: two looks a figure, so the first table comes after an interval. */
+int command_top(struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	json_t *before = NULL, *now = NULL;
+	double interval = 1;
+	long count = -1;
+	int rc;
+
+	for (int i = 0; i < argc; i++) {
+		char *end = argv[i];
+
+		if (strncmp(argv[i], "--interval=", 11) == 0)
+			interval = strtod(argv[i] + 11, &end);
+		else if (strncmp(argv[i], "--count=", 8) == 0)
+			count = strtol(argv[i] + 8, &end, 10);
+		if (*end || end == argv[i] || !(interval >= 0.1 && interval <= 3600))
+			return command_usage(ctl, err);
+	}
+	rc = measure(ctl, NULL, &before, err);
+	while (rc == CTL_DONE && count != 0 && !ferror(stdout)) {
+		pause_for(interval);
+		rc = measure(ctl, before, &now, err);
+		if (rc != CTL_DONE)
+			break;
+		if (isatty(STDOUT_FILENO) && !ctl->json)
+			fputs("\033[H\033[J", stdout);
+		if (ctl->json)
+			show_json(now);
+		else
+			show_table(now, ctl->command->columns);
+		fflush(stdout);
+		json_decref(before);
+		before = TAKE_PTR(now);
+		count -= count > 0;
+	}
+	json_decref(before);
+	return rc;
+}
