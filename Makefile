@@ -27,6 +27,8 @@ hyp_core := $(sort $(wildcard images/refhyp/core/*.c))
 hyp_fake := $(wildcard images/refhyp/arch/fake.c)
 hyp_target := $(hyp_core) $(sort $(wildcard images/refhyp/arch/aarch64/*.[cS] \
 	images/refhyp/platform/qemu/*.[cS]))
+hyp_inject := $(sort $(wildcard images/refhyp/inject/*.c))
+hyp_door := images/refhyp/inject/door.h
 hyp_ld := images/refhyp/platform/qemu/refhyp.ld
 driver := $(sort $(wildcard driver/*.[ch] driver/Kbuild)) $(wildcard api/gunyah/*.h)
 unit := $(sort $(wildcard tests/unit/test_*.c))
@@ -84,7 +86,7 @@ endif
 
 # ---- the targets that people type -------------------------------------------------------------
 .PHONY: help all deps demo board guest format install clean check check-lint check-unit check-fuzz \
-	check-cross check-api check-board conformance fuzz bench bench-api lint
+	check-cross check-api check-conformance check-board conformance fuzz bench bench-api lint
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
@@ -99,11 +101,11 @@ demo: all ## boots the board and runs a Linux VM on it with curl, step by step
 board: all ## boots the board and leaves it running: HYP=image SMP=cpus MEM=MiB CROFT_PORT= CROFT_GRPC_PORT=
 	@images/board/run --console
 
-conformance: refhyp out/conformance/initrd.cpio ## the ABI suite on refhyp: HYP=another image SUITE=one of its suites
-	@tests/conformance/run $(SUITE)
+conformance: refhyp out/conformance/initrd.cpio ## the ABI suite on refhyp: HYP=another image SUITE=one of its suites; SUITE=storm SEED= OPS=
+	@tests/conformance/run $(SUITE) $(if $(SEED),seed=$(SEED)) $(if $(OPS),ops=$(OPS))
 
 check: ## every test, as CI runs them
-	@tests/run lint unit fuzz cross api board
+	@tests/run lint unit fuzz cross api conformance board
 
 check-lint: ## the rules of the source tree
 	@tests/run lint
@@ -121,11 +123,15 @@ check-cross: ## the builds: native, clang, arm64, driver, refhyp
 check-api: ## the contract's lints, REST, gRPC and croftctl on the fake backend
 	@tests/run api
 
+check-conformance: ## what refhyp presents, fault injection, and a storm: SEED= repeats one
+	@SEED=$(SEED) tests/run conformance
+
 check-board: ## the board, end to end
 	@tests/run board
 
-fuzz: fuzz-build ## longer fuzzing: FUZZ_SECONDS= a target
+fuzz: fuzz-build refhyp out/conformance/initrd.cpio ## longer fuzzing: FUZZ_SECONDS= a target; and a longer storm
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+	@tests/conformance/run storm ops=$$(($(FUZZ_SECONDS) * 40000))
 
 bench: bench-api ## the benchmarks, each beside its peer in the same run
 
@@ -173,7 +179,7 @@ $$(file >out/stamp/$1,$$(strip $2))
 endif
 endef
 ifneq ($(MAKECMDGOALS),clean)
-$(eval $(call remember,sources,$(protos) $(vmm) $(agent) $(ctl) $(hyp_target) $(hyp_fake) $(driver) $(conformance)))
+$(eval $(call remember,sources,$(protos) $(vmm) $(agent) $(ctl) $(hyp_target) $(hyp_fake) $(hyp_inject) $(driver) $(conformance)))
 $(eval $(call remember,version,$(VERSION)))
 endif
 
@@ -244,7 +250,7 @@ $(eval $(call flavour,fuzz,,out/stamp/deps))
 native: $(parts:%=out/native/%)
 san: $(parts:%=out/san/%) out/san/librefhyp.a
 arm64: $(parts:%=out/arm64/%)
-clang: $(patsubst %.c,out/clang/%.o,$(vmm) $(agent) $(agent_main) $(ctl) $(hyp_core) $(hyp_fake) \
+clang: $(patsubst %.c,out/clang/%.o,$(vmm) $(agent) $(agent_main) $(ctl) $(hyp_core) $(hyp_fake) $(hyp_inject) \
 	$(unit) $(unit_helpers) $(rm_helpers) $(board_tests) $(bench))
 
 # ---- tests -------------------------------------------------------------------------------------
@@ -284,11 +290,23 @@ out/refhyp/%.o: images/refhyp/% out/stamp/flags-refhyp | out/stamp/sysroot
 hyp_link := -Wl,--build-id=none -Wl,--no-warn-rwx-segments -Wl,-T,$(hyp_ld)
 hyp_libs := $(SYSROOT)/usr/lib/aarch64-linux-gnu/libfdt.a
 
-out/refhyp/refhyp.elf: $(hyp_o) $(hyp_ld) out/stamp/sources
-	$(call run,LINK,$(CROSS)gcc -nostdlib -static -no-pie $(hyp_link) -o $@ $(hyp_o) $(hyp_libs))
+# Linked twice: the second time with the names of the functions, which lie behind the code and so move none of it.
+define hyp_image
+out/refhyp/$1.elf: $2 $$(hyp_ld) images/refhyp/symbols out/stamp/sources
+	@images/refhyp/symbols </dev/null | $$(CROSS)gcc -c -x assembler -o out/refhyp/$1-none.o -
+	@$$(hyp_gcc) -o out/refhyp/$1-first.elf $2 out/refhyp/$1-none.o $$(hyp_libs)
+	@$$(CROSS)nm -n out/refhyp/$1-first.elf | images/refhyp/symbols | \
+		$$(CROSS)gcc -c -x assembler -o out/refhyp/$1-symbols.o -
+	$$(call run,LINK,$$(hyp_gcc) -o $$@ $2 out/refhyp/$1-symbols.o $$(hyp_libs))
+endef
+hyp_gcc := $(CROSS)gcc -nostdlib -static -no-pie $(hyp_link)
+# The second with fault injection: what hooks do is decided here, by what is linked.
+hyp_inject_o := $(patsubst images/refhyp/%,out/refhyp/%.o,$(hyp_inject))
+$(eval $(call hyp_image,refhyp,$(hyp_o)))
+$(eval $(call hyp_image,refhyp-test,$(hyp_o) $(hyp_inject_o)))
 
 .PHONY: refhyp
-refhyp: $(if $(wildcard $(hyp_ld)),out/refhyp/refhyp.elf)
+refhyp: $(if $(wildcard $(hyp_ld)),out/refhyp/refhyp.elf out/refhyp/refhyp-test.elf)
 
 # ---- the driver --------------------------------------------------------------------------------
 # Kbuild writes beside the sources, so it works on a copy.
@@ -302,10 +320,21 @@ out/driver/gunyah.ko: $(driver) out/stamp/linux out/stamp/sources
 driver: $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
 
 # ---- the ABI suite -----------------------------------------------------------------------------
-out/conformance/module/conformance.ko: $(filter %.c %.h %.S %/Kbuild,$(conformance)) $(wildcard api/gunyah/*.h) \
-		out/stamp/linux out/stamp/sources
-	@rm -rf $(@D) && mkdir -p $(@D)/api/gunyah
-	@cp $(filter tests/%,$^) $(@D)/ && cp api/gunyah/*.h $(@D)/api/gunyah/
+# The hostile guest of its storm is a program of its own, which the module holds.
+storm_flags := -std=gnu17 -Wall -Wextra -Werror -Wshadow -Wconversion -O2 -ffreestanding -fno-builtin -fno-pic -fno-pie \
+	-static -nostdlib -mgeneral-regs-only -mstrict-align -fno-stack-protector -Wl,-Ttext=0x80000000 \
+	-Wl,--build-id=none -Wl,-z,max-page-size=4096
+storm_guest := $(addprefix tests/conformance/storm_guest,.S .c)
+out/conformance/storm_guest.bin: $(storm_guest) tests/conformance/storm.h | out/stamp/sysroot
+	@mkdir -p $(@D)
+	$(call run,LINK,$(CROSS)gcc $(storm_flags) -o $(@:.bin=.elf) $(storm_guest))
+	@$(CROSS)objcopy -O binary $(@:.bin=.elf) $@
+
+out/conformance/module/conformance.ko: $(filter-out $(storm_guest),$(filter %.c %.h %.S %/Kbuild,$(conformance))) $(wildcard api/gunyah/*.h) \
+		$(hyp_door) out/conformance/storm_guest.bin out/stamp/linux out/stamp/sources
+	@rm -rf $(@D) && mkdir -p $(@D)/api/gunyah $(@D)/inject
+	@cp $(filter tests/%,$^) $(@D)/ && cp api/gunyah/*.h $(@D)/api/gunyah/ && cp $(hyp_door) $(@D)/inject/
+	@cp out/conformance/storm_guest.bin $(@D)/
 	@$(MAKE) -C out/linux/hdr/build M=$(CURDIR)/$(@D) ARCH=arm64 CROSS_COMPILE=$(CROSS) W=1 \
 		KCFLAGS=-Werror --no-print-directory modules 2>&1 | sed '/Skipping BTF generation/d'
 

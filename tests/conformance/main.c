@@ -19,12 +19,15 @@ MODULE_PARM_DESC(only, "the name of one suite to run; none: all");
 static const struct {
 	const char *name;
 	void (*run)(void);
+	bool asked; /* only when it is asked for by name */
 } suites[] = {
-	{ "call", suite_call },	      { "msgq", suite_msgq },	  { "framing", suite_framing },
-	{ "message", suite_message }, { "life", suite_life },	  { "config", suite_config },
-	{ "parcel", suite_parcel },   { "memory", suite_memory }, { "doorbell", suite_doorbell },
-	{ "vcpu", suite_vcpu },	      { "guest", suite_guest },	  { "psci", suite_psci },
-	{ "link", suite_link },	      { "fault", suite_fault },
+	{ "call", suite_call },		{ "msgq", suite_msgq },	    { "framing", suite_framing },
+	{ "message", suite_message },	{ "life", suite_life },	    { "config", suite_config },
+	{ "parcel", suite_parcel },	{ "memory", suite_memory }, { "doorbell", suite_doorbell },
+	{ "vcpu", suite_vcpu },		{ "guest", suite_guest },   { "psci", suite_psci },
+	{ "link", suite_link },		{ "fault", suite_fault },   { "many", suite_many },
+	{ "peer", suite_peer },		{ "inject", suite_inject }, { "storm", suite_storm, true },
+	{ "panic", suite_panic, true },
 };
 
 static struct dentry *table;
@@ -55,7 +58,7 @@ static void run_suites(void)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(suites); i++) {
-		if (*only && strcmp(only, suites[i].name))
+		if (*only ? strcmp(only, suites[i].name) != 0 : suites[i].asked)
 			continue;
 		suite(suites[i].name);
 		suites[i].run();

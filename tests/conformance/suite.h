@@ -17,5 +17,10 @@ void suite_guest(void);	   /* what a guest sees: MMIO, system registers, interru
 void suite_psci(void);	   /* PSCI of guests, and how VMs end */
 void suite_link(void);	   /* what the guest's tree becomes, and a guest's own link */
 void suite_fault(void);	   /* what ends upstream's resource manager */
+void suite_peer(void);	   /* two guests, and what a guest asks of the resource manager */
+void suite_many(void);	   /* as many VMs and vCPUs as there can be */
+void suite_inject(void);   /* fault injection, where it exists */
+void suite_panic(void);	   /* ends a hypervisor that is built for tests */
+void suite_storm(void);	   /* a million hostile operations */
 
 #endif

@@ -179,6 +179,24 @@ static void put_bell(struct writer *w, const struct tree_spec *spec, unsigned in
 	end(w);
 }
 
+static void put_peer(struct writer *w, const struct tree_spec *spec)
+{
+	if (spec->peer)
+		prop_text(w, "peer", spec->peer);
+	else
+		prop_flag(w, "peer-default");
+}
+
+static void put_sink(struct writer *w, const struct tree_spec *spec)
+{
+	begin(w, "sink");
+	prop_text(w, "vdevice-type", "doorbell");
+	prop_text(w, "generate", "/hypervisor/sink");
+	CELLS(w, "label", SOURCE_LABEL);
+	put_peer(w, spec);
+	end(w);
+}
+
 static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 {
 	unsigned int i;
@@ -199,7 +217,7 @@ static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 		prop_text(w, "generate", "/hypervisor/source");
 		CELLS(w, "label", SOURCE_LABEL);
 		prop_flag(w, "source-can-clear");
-		prop_flag(w, "peer-default");
+		put_peer(w, spec);
 		end(w);
 	}
 	if (spec->msgq) {
@@ -209,9 +227,11 @@ static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 		CELLS(w, "message-size", PAIR_SIZE);
 		CELLS(w, "queue-depth", PAIR_DEPTH);
 		CELLS(w, "label", PAIR_LABEL);
-		prop_flag(w, "peer-default");
+		put_peer(w, spec);
 		end(w);
 	}
+	if (spec->bell_sink)
+		put_sink(w, spec);
 	if (spec->shm_label) {
 		begin(w, "buffer");
 		prop_text(w, "vdevice-type", "shm");

@@ -24,7 +24,10 @@ u32 vm_allocate(struct vm *vm, const struct vm_spec *spec)
 	if (!vm->page)
 		return GH_RM_ERROR_NOMEM;
 	vm->memory = page_address(vm->page);
-	memcpy(vm->memory, servant_start, servant_end - servant_start);
+	if (spec->payload)
+		memcpy(vm->memory, spec->payload, spec->payload_size);
+	else
+		memcpy(vm->memory, servant_start, servant_end - servant_start);
 	tree_build(vm->memory + VM_TREE, VM_TREE_SIZE, &spec->tree);
 	error = rm_call(GH_RM_VM_ALLOCATE, &request, sizeof(request), &r);
 	if (!error && r->size >= 2)

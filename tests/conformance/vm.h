@@ -18,9 +18,11 @@
 
 struct vm_spec {
 	struct tree_spec tree;
-	bool share;	  /* else the memory is lent */
-	u32 label;	  /* of the image parcel */
-	size_t tree_room; /* 0: VM_TREE_SIZE */
+	bool share;	     /* else the memory is lent */
+	u32 label;	     /* of the image parcel */
+	size_t tree_room;    /* 0: VM_TREE_SIZE */
+	const char *payload; /* NULL: the servant */
+	size_t payload_size;
 };
 
 struct vm_cpu {

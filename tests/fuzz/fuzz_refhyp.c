@@ -10,15 +10,19 @@
 #include <string.h>
 
 #include "arch/fake.h"
+#include "core/rm_rpc.h"
 #include "core/vcpu.h"
 #include "core/vgic.h"
+#include "tests/unit/hyp_help.h"
 
-#define CPUS	   2u
-#define STEPS_MAX  400u
-#define BUFFER	   (FAKE_RAM + 0x200000)
-#define GUEST_GICD 0x3fff0000ull
-#define GUEST_GICR 0x3ffb0000ull
-#define CHECK(x)   ((x) ? (void)0 : abort())
+#define CPUS		2u
+#define STEPS_MAX	400u
+#define BUFFER		(FAKE_RAM + 0x200000)
+#define GUEST_BUFFER	0x80001000ull
+#define GUEST_BUFFER_PA (FAKE_RAM + 0x801000)
+#define GUEST_GICD	0x3fff0000ull
+#define GUEST_GICR	0x3ffb0000ull
+#define CHECK(x)	((x) ? (void)0 : abort())
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,7 +31,7 @@ static struct {
 	size_t left;
 } input;
 
-static uint64_t caps[8];
+static uint64_t caps[16]; /* the primary's, then the guest's */
 
 static uint64_t take(unsigned int bytes)
 {
@@ -69,10 +73,10 @@ static uint64_t number(void)
 	};
 	uint8_t kind = (uint8_t)take(1);
 
-	if (kind < 8)
+	if (kind < 16)
 		return caps[kind];
-	if (kind < 8 + sizeof(some) / sizeof(some[0]))
-		return some[kind - 8];
+	if (kind < 16 + sizeof(some) / sizeof(some[0]))
+		return some[kind - 16];
 	return kind < 128 ? take(1) : kind < 192 ? take(4) : take(8);
 }
 
@@ -164,15 +168,13 @@ static void message(void)
 	size_t size = 8 + take(1) % (sizeof(text) - 8);
 	uint32_t id = (take(1) & 1 ? 0x51000010u : 0x56000000u) + (uint32_t)take(1);
 
-	if (!vcpu_is_primary(current()))
-		return;
 	memcpy(text + 4, &id, sizeof(id));
 	for (size_t i = 8; i < size; i++)
 		text[i] = (uint8_t)take(1);
-	memcpy(arch_ptr(BUFFER), text, size);
-	current()->regs.x[0] = caps[0];
+	memcpy(arch_ptr(vcpu_is_primary(current()) ? BUFFER : GUEST_BUFFER_PA), text, size);
+	current()->regs.x[0] = vcpu_is_primary(current()) ? caps[0] : caps[8];
 	current()->regs.x[1] = size;
-	current()->regs.x[2] = BUFFER;
+	current()->regs.x[2] = vcpu_is_primary(current()) ? BUFFER : GUEST_BUFFER;
 	current()->regs.x[3] = 1;
 	current()->regs.x[4] = 0;
 	trap_hvc(GH_HVC_BASE + GH_CALL_MSGQ_SEND);
@@ -245,18 +247,47 @@ static void step(void)
 	fake_settle();
 }
 
+/* A doorbell that the guest rings, a queue each way, and its link. */
+static struct vm *guest;
+
+static void make_objects(struct vm *vm)
+{
+	struct hyp_rm_link link = { .tx_virq = 60, .rx_virq = 61 };
+	struct hyp_end own = { .intid = 62 }, other = { .intid = 0 };
+	struct hyp_object *o = hyp_doorbell_new();
+
+	CHECK(o && !hyp_attach(o, HYP_SENDER, vm, &own) &&
+	      !hyp_attach(o, HYP_RECEIVER, hyp_primary(), &other));
+	caps[10] = own.cap;
+	caps[6] = other.cap;
+	for (unsigned int side = 0; side < 2; side++) {
+		o = hyp_queue_new(3, 1000);
+		own = (struct hyp_end){ .intid = 63 + side };
+		other = (struct hyp_end){ .intid = 0 };
+		CHECK(o && !hyp_attach(o, side, vm, &own) &&
+		      !hyp_attach(o, !side, hyp_primary(), &other));
+		caps[11 + side] = own.cap;
+		caps[7] = other.cap;
+	}
+	CHECK(!hyp_vm_add_link(vm, &link) && rm_rpc_open(vm->vmid, vm));
+	caps[8] = link.tx_cap;
+	caps[9] = link.rx_cap;
+}
+
 static void make_guest(void)
 {
 	struct vm *vm = hyp_vm_create(0xa0);
 	uint32_t virq;
 
+	guest = vm;
 	CHECK(vm && !hyp_vm_set_gic(vm, GUEST_GICD, GUEST_GICR, 0x20000));
 	CHECK(!hyp_vm_add_vmmio(vm, 0, 0x40000000));
 	CHECK(!hyp_vm_map(vm, 0x80000000, FAKE_RAM + 0x800000, 0x100000, 7));
 	for (unsigned int i = 0; i < 2; i++)
 		CHECK(!hyp_vm_add_vcpu(vm, i, true, &caps[2 + i], &virq));
-	CHECK(!hyp_vm_add_doorbell(vm, 40, true, &caps[4]));
-	CHECK(!hyp_vm_add_doorbell(vm, 41, false, &caps[5]));
+	CHECK(help_add_doorbell(vm, 40, true, &caps[4]));
+	CHECK(help_add_doorbell(vm, 41, false, &caps[5]));
+	make_objects(vm);
 	hyp_vcpu_power_on(vm, 0);
 }
 
@@ -291,13 +322,27 @@ static void check_isolation(void)
 	}
 }
 
+/* Nobody but the resource manager changes what the guest has, and that knows nothing of this one. */
+static void check_guest(void)
+{
+	ipa_t ipa = 0x80000000 + (ipa_t)(fake_machine.counter % 0x200) * HYP_PAGE;
+	unsigned int rights;
+	uint64_t left;
+	pa_t pa;
+
+	CHECK(hyp_vm_translate(guest, ipa, &pa, &rights, &left) == (ipa < 0x80100000));
+	CHECK(ipa >= 0x80100000 || (pa == FAKE_RAM + 0x800000 + (ipa - 0x80000000) && rights == 7));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	input.at = data;
 	input.left = size;
 	boot();
-	for (unsigned int n = 0; input.left && n < STEPS_MAX; n++)
+	for (unsigned int n = 0; input.left && n < STEPS_MAX; n++) {
 		step();
+		check_guest();
+	}
 	check_isolation();
 	trap_hvc(GH_HVC_BASE + GH_CALL_IDENTIFY);
 	CHECK(current()->regs.x[0] == 0x5100000000008001);

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/memparcel.h"
 #include "tests/unit/rm_client.h"
 
 #define SLOTS	  8u /* places for images in RAM */
@@ -236,7 +237,7 @@ static void give(void)
 
 static void write_tree(void)
 {
-	uint8_t a = byte(), b = byte();
+	uint8_t a = byte(), b = byte(), c = byte();
 	const struct tree_options o = {
 		.cpus = a & 3,
 		.bells = (a >> 2 & 3) * 2u,
@@ -247,6 +248,12 @@ static void write_tree(void)
 		.reserved_label = 77,
 		.reserved_base = 0x90000000,
 		.reserved_size = 0x4000,
+		.rm_rpc = c & 1,
+		.source = c & 2,
+		.sink = c & 4,
+		.pair = c & 8,
+		.name = c & 16 ? "one" : "two",
+		.peer = c & 32 ? (c & 16 ? "vm-name:two" : "vm-name:one") : NULL,
 		.attrs = b & 128 ? "no-shutdown" : NULL,
 		.size_max = b & 64 ? 0x400000 : 0,
 	};
@@ -255,9 +262,13 @@ static void write_tree(void)
 		rm_write_tree(FAKE_RAM_BASE + (b >> 3) % SLOTS * SLOT_SIZE + TREE_OFFSET, &o);
 }
 
+static bool failed;
+
 static void fail_something(void)
 {
 	uint8_t b = byte();
+
+	failed = true;
 
 	fake.fail_alloc = fake.fail_map = fake.fail_unmap = 0;
 	*(b & 1 ? &fake.fail_alloc : b & 2 ? &fake.fail_map : &fake.fail_unmap) = b >> 2;
@@ -269,7 +280,107 @@ static void halt(void)
 	uint8_t b = byte();
 	const struct hyp_halt h = { .type = 1 + b % 5, .reset_type = b, .smc64 = b & 128 };
 
-	rm_vm_halted(id, &h);
+	fake_halt(id, &h);
+}
+
+/* A request by a guest's link. */
+static void guest_asks(void)
+{
+	uint16_t id = vmid();
+
+	rm_client_as(id);
+	if (byte() & 1)
+		listed();
+	else
+		any_request();
+	rm_client_drain();
+	rm_client_as(0);
+}
+
+/* --- Who may have what, seen by the parcels alone --- */
+
+#define PAGES (FAKE_RAM_SIZE / HYP_PAGE)
+
+static struct memparcel *holder[PAGES];
+
+/* No page is in two parcels. */
+static void find_holders(void)
+{
+	struct memparcel *p = NULL;
+
+	memset(holder, 0, sizeof(holder));
+	while ((p = memparcel_next(p))) {
+		struct memparcel_walk w = { p->first, 0 };
+		const struct sg *sg;
+
+		while ((sg = memparcel_walk(&w)))
+			for (uint64_t at = 0; at < sg->size; at += HYP_PAGE) {
+				size_t page = (sg->pa + at - FAKE_RAM_BASE) / HYP_PAGE;
+
+				assert(page < PAGES && !holder[page]);
+				holder[page] = p;
+			}
+	}
+}
+
+/* What a guest has mapped is in a parcel that names it, with no more rights than that gives. */
+static void check_guest(const struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->ranges; i++) {
+		const struct fake_range *r = &vm->range[i];
+
+		for (uint64_t at = 0; at < r->size; at += HYP_PAGE) {
+			struct memparcel *p = holder[(r->pa + at - FAKE_RAM_BASE) / HYP_PAGE];
+			const struct mem_access *a = p ? memparcel_access(p, vm->vmid) : NULL;
+
+			assert(a && a->role != MEM_NOT_ACCEPTED && !(r->rights & ~a->rights));
+		}
+	}
+}
+
+/* The primary has all that is in no parcel, and of a parcel what its own entry says. */
+static void check_primary(void)
+{
+	static uint8_t rights[PAGES];
+
+	memset(rights, 0, sizeof(rights));
+	for (unsigned int i = 0; i < fake.primary.ranges; i++) {
+		const struct fake_range *r = &fake.primary.range[i];
+
+		assert(r->ipa == r->pa);
+		memset(&rights[(r->pa - FAKE_RAM_BASE) / HYP_PAGE], (int)r->rights,
+		       r->size / HYP_PAGE);
+	}
+	for (size_t page = 0; page < PAGES; page++) {
+		struct memparcel *p = holder[page];
+		const struct mem_access *own;
+
+		if (p) {
+			own = memparcel_access(p, GH_VMID_PRIMARY);
+			assert(rights[page] == (own ? own->rights : 0));
+		} else {
+			assert(rights[page] == 7);
+		}
+	}
+}
+
+static void check_owners(void)
+{
+	static unsigned int maps, unmaps, parcels;
+	bool same = fake.maps == maps && fake.unmaps == unmaps &&
+		    memparcel_count(GH_VMID_PRIMARY) == parcels;
+
+	/* A hypervisor without pages may leave things half done, and says so. */
+	if (failed || same)
+		return;
+	maps = fake.maps;
+	unmaps = fake.unmaps;
+	parcels = memparcel_count(GH_VMID_PRIMARY);
+	find_holders();
+	for (unsigned int i = 0; i < HYP_VMS_MAX; i++)
+		if (fake.vms[i].used)
+			check_guest(&fake.vms[i]);
+	check_primary();
 }
 
 static void step(void)
@@ -277,7 +388,10 @@ static void step(void)
 	uint8_t b = byte();
 
 	rm_client_forget();
-	switch (b % 12) {
+	switch (b % 13) {
+	case 12:
+		guest_asks();
+		break;
 	case 0:
 		raw_packet();
 		break;
@@ -330,7 +444,7 @@ static void bring_down(uint16_t id)
 		return;
 	rm_ask(GH_RM_VM_AUTH_IMAGE, &auth, sizeof(auth));
 	rm_ask_vmid(GH_RM_VM_INIT, id);
-	rm_vm_halted(id, &off);
+	fake_halt(id, &off);
 	rm_ask_vmid(GH_RM_VM_RESET, id);
 	assert(rm_ask_vmid(GH_RM_VM_DEALLOCATE, id) == GH_RM_OK);
 }
@@ -356,8 +470,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rm_client_boot();
 	for (unsigned int i = 0; i < SLOTS; i++)
 		memset(hyp_ptr(FAKE_RAM_BASE + i * SLOT_SIZE + TREE_OFFSET), 0, 64);
-	for (unsigned int i = 0; i < STEPS_MAX && in.left; i++)
+	failed = false;
+	for (unsigned int i = 0; i < STEPS_MAX && in.left; i++) {
 		step();
+		check_owners();
+	}
 	everything_comes_back();
 	return 0;
 }

@@ -216,7 +216,7 @@ static void life(struct rm_test_vm *vm)
 		if (!rm_ask_vmid(GH_RM_VM_START, vm->vmid))
 			assert(rm_guest_tree(vm->pa + TREE_OFFSET));
 	}
-	rm_vm_halted(vm->vmid, &off);
+	fake_halt(vm->vmid, &off);
 	err = rm_unmake(vm);
 	if (err == GH_RM_ERROR_DENIED)
 		return; /* the tree asked for no-reset, and got it */

@@ -29,7 +29,13 @@
 #pragma weak hyp_vcpu_set_reg
 #pragma weak hyp_vcpu_power_on
 #pragma weak hyp_vm_kill
-#pragma weak hyp_vm_add_doorbell
+#pragma weak hyp_doorbell_new
+#pragma weak hyp_queue_new
+#pragma weak hyp_attach
+#pragma weak hyp_detach
+#pragma weak hyp_vm_add_link
+#pragma weak hyp_rm_take
+#pragma weak hyp_vm_halted
 #pragma weak hyp_rm_link
 #pragma weak hyp_rm_send
 #pragma weak hyp_alloc_page
@@ -49,6 +55,13 @@ static void free_pages(void)
 	}
 	fake.pages = 0;
 }
+
+struct hyp_object {
+	bool used, bell;
+	struct vm *vm[2];
+};
+
+static struct hyp_object objects[FAKE_OBJECTS];
 
 void fake_free(void)
 {
@@ -70,7 +83,8 @@ void fake_reset(void)
 	       sizeof(fake) - offsetof(struct fake, ram));
 	fake.ram = ram;
 	fake.cpus = 2;
-	fake.bells_max = FAKE_BELLS;
+	fake.bells_max = FAKE_OBJECTS;
+	memset(objects, 0, sizeof(objects));
 	fake.primary.used = true;
 	fake.primary.vmid = GH_VMID_PRIMARY;
 	fake.primary.ranges = 1;
@@ -84,20 +98,6 @@ struct vm *fake_vm(uint16_t vmid)
 		if (fake.vms[i].used && fake.vms[i].vmid == vmid)
 			return &fake.vms[i];
 	return NULL;
-}
-
-size_t fake_take(uint8_t msg[GH_RM_MSG_SIZE])
-{
-	size_t size;
-
-	if (!fake.count)
-		return 0;
-	size = fake.queue[fake.first].size;
-	memcpy(msg, fake.queue[fake.first].data, size);
-	fake.first = (fake.first + 1) % GH_RM_QUEUE_DEPTH;
-	fake.count--;
-	rm_room();
-	return size;
 }
 
 bool fake_primary_has(pa_t pa, unsigned int rights)
@@ -148,6 +148,8 @@ struct vm *hyp_vm_create(uint16_t vmid)
 			continue;
 		memset(vm, 0, offsetof(struct vm, range));
 		vm->windows = vm->vcpus = vm->bells = 0;
+		vm->halted = vm->killed = vm->link = false;
+		vm->to_rm.count = vm->from_rm.count = 0;
 		vm->gic = false;
 		vm->gicd = vm->gicr = 0;
 		memset(vm->vcpu, 0, sizeof(vm->vcpu));
@@ -318,41 +320,172 @@ void hyp_vcpu_power_on(struct vm *vm, unsigned int index)
 	vm->vcpu[index].on = true;
 }
 
+bool hyp_vm_halted(struct vm *vm, struct hyp_halt *halt)
+{
+	assert(vm && vm->used);
+	*halt = vm->halt;
+	return vm->halted;
+}
+
+void fake_halt(uint16_t vmid, const struct hyp_halt *halt)
+{
+	struct vm *vm = fake_vm(vmid);
+
+	if (vm && !vm->killed) {
+		vm->halted = true;
+		vm->halt = *halt;
+	}
+	rm_vm_halted(vmid);
+}
+
 void hyp_vm_kill(struct vm *vm)
 {
 	assert(vm && vm->used);
 	vm->killed = true;
 }
 
-enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear,
-				  uint64_t *cap)
+/* --- Doorbells and queues --- */
+
+static struct hyp_object *new_object(bool bell)
 {
-	assert(intid >= 32 && intid < 1020);
-	if (vm->bells >= fake.bells_max || vm->bells >= FAKE_BELLS)
-		return GH_ERROR_NORESOURCES;
-	*cap = 0x3400000000ull + vm->vmid * 0x1000u + intid;
-	vm->bell[vm->bells++] = (struct fake_bell){ intid, source_can_clear, *cap };
+	for (unsigned int i = 0; i < FAKE_OBJECTS; i++) {
+		if (objects[i].used)
+			continue;
+		if (fake.objects >= fake.bells_max)
+			return NULL;
+		fake.objects++;
+		objects[i] = (struct hyp_object){ .used = true, .bell = bell };
+		return &objects[i];
+	}
+	return NULL;
+}
+
+struct hyp_object *hyp_doorbell_new(void)
+{
+	return new_object(true);
+}
+
+struct hyp_object *hyp_queue_new(unsigned int depth, unsigned int size)
+{
+	assert(depth && depth <= 255 && size && size <= 1023);
+	return new_object(false);
+}
+
+enum gh_error hyp_attach(struct hyp_object *o, enum hyp_side side, struct vm *vm,
+			 struct hyp_end *end)
+{
+	bool wants = !o->bell || side == HYP_RECEIVER;
+
+	assert(o->used && !o->vm[side] && vm);
+	if (vm == hyp_primary()) {
+		if (wants && !end->intid)
+			end->intid = 1000;
+		end->cap = 0x3400000000ull + (unsigned long)(o - objects) * 2 + side;
+	} else {
+		assert(!wants || (end->intid >= 32 && end->intid < 1020));
+		if (vm->bells >= FAKE_BELLS)
+			return GH_ERROR_CSPACE_FULL;
+		end->cap = vm->bells;
+		vm->bell[vm->bells++] = (struct fake_bell){ end->intid, end->can_clear, end->cap };
+	}
+	o->vm[side] = vm;
 	return GH_ERROR_OK;
 }
 
-/* --- The queue --- */
+void hyp_detach(struct hyp_object *o, enum hyp_side side)
+{
+	assert(o->used);
+	o->vm[side] = NULL;
+	if (o->vm[!side])
+		return;
+	o->used = false;
+	fake.objects--;
+}
+
+/* --- Queues of the resource manager --- */
 
 void hyp_rm_link(struct hyp_rm_link *link)
 {
 	*link = (struct hyp_rm_link){ .tx_cap = 0, .rx_cap = 1, .tx_virq = 960, .rx_virq = 961 };
 }
 
-bool hyp_rm_send(const void *msg, size_t size)
+static struct fake_queue *to_vm(struct vm *vm)
 {
-	unsigned int last = (fake.first + fake.count) % GH_RM_QUEUE_DEPTH;
+	return vm == hyp_primary() ? &fake.queue : &vm->from_rm;
+}
 
-	assert(size >= 8 && size <= GH_RM_MSG_SIZE);
-	if (fake.count == GH_RM_QUEUE_DEPTH)
+enum gh_error hyp_vm_add_link(struct vm *vm, struct hyp_rm_link *link)
+{
+	assert(vm->used && !vm->link && link->tx_virq && link->rx_virq);
+	vm->link = true;
+	link->tx_cap = 100;
+	link->rx_cap = 101;
+	return GH_ERROR_OK;
+}
+
+static bool put(struct fake_queue *q, const void *msg, size_t size)
+{
+	unsigned int last = (q->first + q->count) % GH_RM_QUEUE_DEPTH;
+
+	assert(size && size <= GH_RM_MSG_SIZE);
+	if (q->count == GH_RM_QUEUE_DEPTH)
 		return false;
-	memcpy(fake.queue[last].data, msg, size);
-	fake.queue[last].size = size;
-	fake.count++;
+	memcpy(q->data[last], msg, size);
+	q->size[last] = size;
+	q->count++;
 	return true;
+}
+
+static size_t take(struct fake_queue *q, void *msg)
+{
+	size_t size;
+
+	if (!q->count)
+		return 0;
+	size = q->size[q->first];
+	memcpy(msg, q->data[q->first], size);
+	q->first = (q->first + 1) % GH_RM_QUEUE_DEPTH;
+	q->count--;
+	return size;
+}
+
+bool hyp_rm_send(struct vm *vm, const void *msg, size_t size)
+{
+	return put(to_vm(vm), msg, size);
+}
+
+uint32_t hyp_rm_take(struct vm *vm, void *msg)
+{
+	assert(vm->used && vm->link);
+	return (uint32_t)take(&vm->to_rm, msg);
+}
+
+size_t fake_take(uint8_t msg[GH_RM_MSG_SIZE])
+{
+	size_t size = take(&fake.queue, msg);
+
+	if (size)
+		rm_room();
+	return size;
+}
+
+bool fake_guest_send(uint16_t vmid, const void *msg, size_t size)
+{
+	struct vm *vm = fake_vm(vmid);
+	bool room = vm && vm->link && put(&vm->to_rm, msg, size);
+
+	rm_poll();
+	return room;
+}
+
+size_t fake_guest_take(uint16_t vmid, uint8_t msg[GH_RM_MSG_SIZE])
+{
+	struct vm *vm = fake_vm(vmid);
+	size_t size = vm && vm->link ? take(&vm->from_rm, msg) : 0;
+
+	if (size)
+		rm_poll();
+	return size;
 }
 
 /* --- Plain services --- */

@@ -13,7 +13,8 @@
 #define FAKE_RAM_BASE 0x40000000ull
 #define FAKE_RAM_SIZE 0x2000000ull /* 32 MiB */
 #define FAKE_RANGES   8192u
-#define FAKE_BELLS    128u
+#define FAKE_BELLS    130u
+#define FAKE_OBJECTS  4096u
 #define FAKE_PAGES    1024u /* that hyp_alloc_page() gives */
 
 struct fake_range {
@@ -36,8 +37,17 @@ struct fake_vcpu {
 	uint32_t virq;
 };
 
+struct fake_queue {
+	unsigned int first, count;
+	uint8_t data[GH_RM_QUEUE_DEPTH][GH_RM_MSG_SIZE];
+	size_t size[GH_RM_QUEUE_DEPTH];
+};
+
 struct vm {
-	bool used, killed;
+	bool link;
+	struct fake_queue to_rm, from_rm;
+	bool used, killed, halted;
+	struct hyp_halt halt;
 	uint16_t vmid;
 	unsigned int ranges;
 	struct fake_range range[FAKE_RANGES];
@@ -55,17 +65,13 @@ struct fake {
 	void *page[FAKE_PAGES];
 	uint8_t *ram;
 	unsigned int cpus;
-	unsigned int bells_max; /* of all VMs */
+	unsigned int bells_max; /* doorbells and queues of all VMs */
+	unsigned int objects;	/* that there are */
 	long pages;		/* allocated and not freed */
 	/* countdowns: the n-th call from now fails; 0 never */
 	unsigned int fail_alloc, fail_map, fail_unmap;
 	unsigned int maps, unmaps; /* calls */
-	/* the primary's receive queue */
-	unsigned int first, count;
-	struct {
-		uint8_t data[GH_RM_MSG_SIZE];
-		size_t size;
-	} queue[GH_RM_QUEUE_DEPTH];
+	struct fake_queue queue;   /* the primary's, from the resource manager */
 	bool locked;
 	char log[256]; /* the last line */
 };
@@ -75,8 +81,13 @@ extern struct fake fake;
 void fake_reset(void); /* a new machine: all of RAM mapped 1:1 in the primary */
 void fake_free(void);
 struct vm *fake_vm(uint16_t vmid); /* NULL: does not exist */
+/* The VM goes down by itself, and the resource manager is told; of a VMID without a VM only that. */
+void fake_halt(uint16_t vmid, const struct hyp_halt *halt);
 /* Takes one message off the queue and tells the resource manager; 0: empty. */
 size_t fake_take(uint8_t msg[GH_RM_MSG_SIZE]);
+/* The same for a guest that has a link; false, 0: it has none, or there is no room or no message. */
+bool fake_guest_send(uint16_t vmid, const void *msg, size_t size);
+size_t fake_guest_take(uint16_t vmid, uint8_t msg[GH_RM_MSG_SIZE]);
 /* True when the primary's stage 2 is as at boot. */
 bool fake_primary_whole(void);
 bool fake_primary_has(pa_t pa, unsigned int rights);

@@ -13,6 +13,12 @@
 struct rm_client client;
 
 static uint16_t next_seq;
+static uint16_t speaker; /* 0: the primary */
+
+void rm_client_as(uint16_t vmid)
+{
+	speaker = vmid;
+}
 
 void rm_client_boot(void)
 {
@@ -20,6 +26,7 @@ void rm_client_boot(void)
 
 	fake_reset();
 	memset(&client, 0, sizeof(client));
+	speaker = 0;
 
 	bool ready = !fdt_create_empty_tree(tree, sizeof(tree)) && rm_init(tree, sizeof(tree));
 
@@ -69,7 +76,7 @@ void rm_client_drain(void)
 	uint8_t msg[GH_RM_MSG_SIZE];
 	size_t size;
 
-	while ((size = fake_take(msg))) {
+	while ((size = speaker ? fake_guest_take(speaker, msg) : fake_take(msg))) {
 		struct gh_rm_header h;
 
 		memcpy(&h, msg, sizeof(h));
@@ -96,7 +103,10 @@ uint32_t rm_ask(uint32_t id, const void *payload, size_t size)
 		memcpy(msg, &h, sizeof(h));
 		if (part)
 			memcpy(msg + sizeof(h), (const uint8_t *)payload + done, part);
-		rm_receive(msg, sizeof(h) + part);
+		if (!speaker)
+			rm_receive(msg, sizeof(h) + part);
+		else if (!fake_guest_send(speaker, msg, sizeof(h) + part))
+			return ~1u;
 		done += part;
 		h.type = (uint8_t)(fragments << GH_RM_FRAGMENTS_SHIFT);
 	} while (done < size);
@@ -247,6 +257,33 @@ static void write_gic(void *fdt, const struct tree_options *o)
 	fdt_end_node(fdt);
 }
 
+static void write_peer_vdev(void *fdt, const struct tree_options *o, const char *type,
+			    uint32_t label)
+{
+	char path[64];
+
+	fdt_begin_node(fdt, type);
+	text(fdt, "vdevice-type", type);
+	snprintf(path, sizeof(path), "/hypervisor/%s", type);
+	text(fdt, "generate", path);
+	fdt_property_u32(fdt, "label", label);
+	if (o->peer)
+		text(fdt, "peer", o->peer);
+	else
+		fdt_property(fdt, "peer-default", "", 0);
+	fdt_end_node(fdt);
+}
+
+static void write_peers(void *fdt, const struct tree_options *o)
+{
+	if (o->source)
+		write_peer_vdev(fdt, o, "doorbell-source", 200);
+	if (o->sink)
+		write_peer_vdev(fdt, o, "doorbell", 200);
+	if (o->pair)
+		write_peer_vdev(fdt, o, "message-queue-pair", 201);
+}
+
 static void write_vdevs(void *fdt, const struct tree_options *o)
 {
 	fdt_begin_node(fdt, "vdevices");
@@ -267,6 +304,7 @@ static void write_vdevs(void *fdt, const struct tree_options *o)
 			fdt_property(fdt, "interrupts", irq, sizeof(irq));
 		fdt_end_node(fdt);
 	}
+	write_peers(fdt, o);
 	if (o->rm_rpc) {
 		fdt_begin_node(fdt, "rpc");
 		text(fdt, "vdevice-type", "rm-rpc");
@@ -294,7 +332,7 @@ static void write_config(void *fdt, const struct tree_options *o)
 {
 	fdt_begin_node(fdt, "gunyah-vm-config");
 	if (!o->no_image_name)
-		text(fdt, "image-name", "demo-vm");
+		text(fdt, "image-name", o->name ? o->name : "demo-vm");
 	if (o->attrs)
 		text(fdt, "vm-attrs", o->attrs);
 	if (o->trusted)

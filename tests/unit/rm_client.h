@@ -40,6 +40,8 @@ void rm_client_forget(void);
  */
 uint32_t rm_ask(uint32_t id, const void *payload, size_t size);
 uint32_t rm_ask_vmid(uint32_t id, uint16_t vmid);
+/* From here on rm_ask() speaks for this guest, by its link; 0: for the primary again. */
+void rm_client_as(uint16_t vmid);
 uint32_t rm_reply_u32(size_t offset);
 
 /* Number of the states in which VM_STATUS named the VM, in order. */
@@ -69,6 +71,8 @@ struct tree_options {
 	const char *attrs; /* vm-attrs, or NULL */
 	uint64_t reserved_base, reserved_size;
 	uint32_t reserved_label; /* 0: none */
+	bool source, sink, pair; /* vdevices of labels 200, 200, 201 */
+	const char *name, *peer; /* image-name; peer of the three. NULL: "demo-vm"; the owner */
 	unsigned int bells;
 };
 

@@ -11,6 +11,7 @@
 #include "core/object.h"
 #include "core/vcpu.h"
 #include "core/vgic.h"
+#include "tests/unit/hyp_help.h"
 
 #define BUFFER	(FAKE_RAM + 0x200000)
 #define KEEP	(~0ull)
@@ -241,10 +242,10 @@ static void queue_full(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < GH_RM_QUEUE_DEPTH; i++)
-		assert_true(hyp_rm_send(message, 8 + i));
-	assert_false(hyp_rm_send(message, 8));
-	assert_false(hyp_rm_send(message, 0));
-	assert_false(hyp_rm_send(message, GH_RM_MSG_SIZE + 1));
+		assert_true(hyp_rm_send(hyp_primary(), message, 8 + i));
+	assert_false(hyp_rm_send(hyp_primary(), message, 8));
+	assert_false(hyp_rm_send(hyp_primary(), message, 0));
+	assert_false(hyp_rm_send(hyp_primary(), message, GH_RM_MSG_SIZE + 1));
 	assert_int_equal(interrupt(), RX_VIRQ);
 	assert_int_equal(interrupt(), 1023);
 	for (unsigned int i = 0; i < GH_RM_QUEUE_DEPTH; i++) {
@@ -277,7 +278,7 @@ static void queue_thresholds(void **state)
 	assert_int_equal(call(GH_CALL_MSGQ_CONFIGURE_RECV, rx, ~1ull, KEEP, KEEP), GH_ERROR_OK);
 	for (unsigned int i = 0; i < GH_RM_QUEUE_DEPTH; i++) {
 		assert_int_equal(interrupt(), 1023);
-		hyp_rm_send(message, 8);
+		hyp_rm_send(hyp_primary(), message, 8);
 	}
 	assert_int_equal(interrupt(), RX_VIRQ);
 	call(GH_CALL_MSGQ_RECV, rx, BUFFER, 240, 0);
@@ -290,14 +291,17 @@ static void queue_thresholds(void **state)
 static void doorbells(void **state)
 {
 	struct vm *vm = hyp_vm_create(0x80);
-	uint64_t silent, both, third;
+	struct hyp_end receiver = { .intid = 40 }, sender = { .can_clear = false };
+	struct hyp_object *quiet = hyp_doorbell_new();
+	uint64_t silent, both;
 
 	(void)state;
-	assert_int_equal(hyp_vm_add_doorbell(vm, 31, true, &both), GH_ERROR_ARG_INVALID);
-	assert_int_equal(hyp_vm_add_doorbell(vm, 1020, true, &both), GH_ERROR_ARG_INVALID);
-	assert_int_equal(hyp_vm_add_doorbell(vm, 40, false, &silent), GH_ERROR_OK);
-	assert_int_equal(hyp_vm_add_doorbell(vm, 41, true, &both), GH_ERROR_OK);
-	assert_int_equal(hyp_vm_add_doorbell(vm, 41, true, &third), GH_ERROR_IRQ_BOUND);
+	assert_null(help_add_doorbell(vm, 31, true, &both));
+	assert_null(help_add_doorbell(vm, 1020, true, &both));
+	assert_int_equal(hyp_attach(quiet, HYP_RECEIVER, vm, &receiver), GH_ERROR_OK);
+	assert_int_equal(hyp_attach(quiet, HYP_SENDER, hyp_primary(), &sender), GH_ERROR_OK);
+	silent = sender.cap;
+	assert_non_null(help_add_doorbell(vm, 41, true, &both));
 	assert_int_equal(call(GH_CALL_DOORBELL_SEND, both, 5, 0, 0), GH_ERROR_OK);
 	assert_int_equal(x()[1], 0);
 	assert_true(vm->gic.spi[41 - 32].pending);
@@ -323,7 +327,10 @@ static void doorbells(void **state)
 	assert_false(vm->gic.spi[41 - 32].pending);
 	call(GH_CALL_DOORBELL_SEND, both, 1, 0, 0);
 	assert_int_equal(x()[1], 0);
-	hyp_vm_destroy(vm);
+	/* Without its receiver it keeps what is sent; without any end it is gone. */
+	hyp_detach(quiet, HYP_RECEIVER);
+	assert_int_equal(call(GH_CALL_DOORBELL_SEND, silent, 1, 0, 0), GH_ERROR_OK);
+	hyp_detach(quiet, HYP_SENDER);
 	assert_int_equal(call(GH_CALL_DOORBELL_SEND, silent, 1, 0, 0), GH_ERROR_CSPACE_CAP_REVOKED);
 }
 

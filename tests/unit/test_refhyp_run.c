@@ -9,6 +9,7 @@
 #include "arch/fake.h"
 #include "core/vcpu.h"
 #include "core/vgic.h"
+#include "tests/unit/hyp_help.h"
 
 #define VMID	   0x80u
 #define GUEST_RAM  0x80000000ull
@@ -20,6 +21,7 @@
 
 static struct vm *vm;
 static uint64_t cap[2], bell;
+static struct hyp_object *bell_object;
 static uint32_t virq[2];
 
 static struct vcpu *current(void)
@@ -130,7 +132,8 @@ static void make_vm(void)
 		assert_int_equal(virq[i], 962 + i);
 		enable_for_host(virq[i]);
 	}
-	assert_int_equal(hyp_vm_add_doorbell(vm, BELL, true, &bell), GH_ERROR_OK);
+	bell_object = help_add_doorbell(vm, BELL, true, &bell);
+	assert_non_null(bell_object);
 	assert_int_equal(hyp_vcpu_set_reg(vm, 0, 1, 0, ENTRY), GH_ERROR_OK);
 	assert_int_equal(hyp_vcpu_set_reg(vm, 0, 0, 0, 0x1234), GH_ERROR_OK);
 }
@@ -524,6 +527,7 @@ static void destroyed_is_revoked(void **state)
 	start();
 	touch(true, MMIO, 4, 1);
 	hyp_vm_kill(vm);
+	help_remove(bell_object);
 	hyp_vm_destroy(vm);
 	assert_int_equal(call(GH_CALL_VCPU_RUN, cap[0], 0, 0), GH_ERROR_CSPACE_CAP_REVOKED);
 	assert_int_equal(call(GH_CALL_DOORBELL_SEND, bell, 1, 0), GH_ERROR_CSPACE_CAP_REVOKED);
@@ -534,8 +538,10 @@ static void destroyed_is_revoked(void **state)
 		make_vm();
 		assert_true(cap[0] != old[0] && cap[1] != old[1]);
 		assert_int_equal(virq[0], 962);
-		if (i < 99)
+		if (i < 99) {
+			help_remove(bell_object);
 			hyp_vm_destroy(vm);
+		}
 	}
 }
 

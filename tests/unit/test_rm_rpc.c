@@ -45,7 +45,7 @@ static void allocate_in_bytes(void **state)
 	(void)state;
 	rm_receive(request, sizeof(request));
 	expect_message(reply, sizeof(reply));
-	assert_int_equal(fake.count, 0);
+	assert_int_equal(fake.queue.count, 0);
 }
 
 static void short_and_foreign_packets_are_dropped(void **state)
@@ -71,9 +71,9 @@ static void short_and_foreign_packets_are_dropped(void **state)
 		if (type != GH_RM_TYPE_REQUEST)
 			rm_receive(msg, 8);
 	}
-	assert_int_equal(fake.count, 0);
+	assert_int_equal(fake.queue.count, 0);
 	rm_receive(good, sizeof(good));
-	assert_int_equal(fake.count, 1);
+	assert_int_equal(fake.queue.count, 1);
 }
 
 static size_t crash_fragment(uint8_t *msg, unsigned int type, uint16_t seq, size_t part)
@@ -100,7 +100,7 @@ static void three_fragments_are_one_request(void **state)
 	(void)state;
 	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_REQUEST, 5, 232));
 	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
-	assert_int_equal(fake.count, 0);
+	assert_int_equal(fake.queue.count, 0);
 	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
 	rm_client_drain();
 	assert_int_equal(client.error, GH_RM_OK);
@@ -119,9 +119,9 @@ static void foreign_continuation_is_skipped(void **state)
 	msg[1] = 3 << 2; /* another count */
 	rm_receive(msg, 240);
 	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
-	assert_int_equal(fake.count, 0);
+	assert_int_equal(fake.queue.count, 0);
 	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
-	assert_int_equal(fake.count, 1);
+	assert_int_equal(fake.queue.count, 1);
 }
 
 static void new_request_discards_an_open_one(void **state)
@@ -134,7 +134,7 @@ static void new_request_discards_an_open_one(void **state)
 	assert_int_equal(rm_reply_u32(0), GH_VMID_PRIMARY);
 	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 232));
 	rm_receive(msg, crash_fragment(msg, GH_RM_TYPE_CONTINUATION, 5, 36));
-	assert_int_equal(fake.count, 0);
+	assert_int_equal(fake.queue.count, 0);
 }
 
 static void largest_request_fits(void **state)
@@ -181,7 +181,7 @@ static void one_reply_waits(void **state)
 		request[2] = seq;
 		rm_receive(request, sizeof(request));
 	}
-	assert_int_equal(fake.count, 8);
+	assert_int_equal(fake.queue.count, 8);
 	while (fake_take(msg)) {
 		got++;
 		assert_int_equal(msg[2], got <= 8 ? got : 10);
@@ -205,7 +205,7 @@ static void notifications_wait(void **state)
 		rm_receive(request, sizeof(request)); /* fails: INIT_FAILED */
 		rm_receive(reset, sizeof(reset));     /* RESETTING, RESET */
 	}
-	assert_int_equal(fake.count, 8);
+	assert_int_equal(fake.queue.count, 8);
 	while (fake_take(msg)) {
 		if ((msg[1] & 3) == GH_RM_TYPE_NOTIFICATION)
 			notes++;

@@ -101,7 +101,7 @@ static void life(uint32_t how)
 	assert_int_equal(rm_reclaim(vm.handle), GH_RM_ERROR_MEM_INUSE);
 
 	rm_client_forget();
-	rm_vm_halted(vm.vmid, &off);
+	fake_halt(vm.vmid, &off);
 	rm_client_drain();
 	find_exited();
 	assert_int_equal(exited.head.exit_type, GH_RM_EXIT_PSCI_SYSTEM_OFF);
@@ -361,8 +361,8 @@ static void exits_name_their_reason(void **state)
 
 		assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid), GH_RM_OK);
 		rm_client_forget();
-		rm_vm_halted(vm.vmid, &halts[i]);
-		rm_vm_halted(vm.vmid, &halts[i]);
+		fake_halt(vm.vmid, &halts[i]);
+		fake_halt(vm.vmid, &halts[i]);
 		rm_client_drain();
 		assert_int_equal(client.notes, 2);
 		find_exited();
@@ -377,9 +377,32 @@ static void exits_name_their_reason(void **state)
 		assert_int_equal(rm_unmake(&vm), GH_RM_OK);
 	}
 	rm_client_forget();
-	rm_vm_halted(0x80, &halts[0]);
+	fake_halt(0x80, &halts[0]);
 	rm_client_drain();
 	assert_int_equal(client.notes, 0);
+}
+
+/* The note of a VM that is gone comes when its VMID already is another VM's: nothing happens to that. */
+static void late_note_of_another_vm(void **state)
+{
+	const struct hyp_halt off = { .type = GH_RM_EXIT_PSCI_SYSTEM_OFF };
+	struct rm_test_vm vm = make(GH_RM_MEM_LEND, &plain);
+	uint16_t vmid = vm.vmid;
+
+	(void)state;
+	assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vmid), GH_RM_OK);
+	fake_halt(vmid, &off);
+	assert_int_equal(rm_unmake(&vm), GH_RM_OK);
+	vm = make(GH_RM_MEM_LEND, &plain);
+	assert_int_equal(vm.vmid, vmid);
+	assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vmid), GH_RM_OK);
+	rm_client_forget();
+	rm_vm_halted(vmid);
+	rm_client_drain();
+	assert_int_equal(client.notes, 0);
+	assert_false(fake_vm(vmid)->killed);
+	assert_int_equal(rm_stop(vmid, 1), GH_RM_OK);
+	assert_int_equal(rm_unmake(&vm), GH_RM_OK);
 }
 
 static uint32_t set_context(uint16_t vmid, uint8_t set, uint8_t index, uint64_t value)
@@ -454,7 +477,7 @@ static void attributes_forbid(void **state)
 	(void)state;
 	assert_int_equal(rm_ask_vmid(GH_RM_VM_START, vm.vmid), GH_RM_OK);
 	assert_int_equal(rm_stop(vm.vmid, 1), GH_RM_ERROR_VM_STATE);
-	rm_vm_halted(vm.vmid, &off);
+	fake_halt(vm.vmid, &off);
 	assert_int_equal(rm_unmake(&vm), GH_RM_OK);
 }
 
@@ -500,6 +523,7 @@ int main(void)
 		TEST(failed_config_resets),
 		TEST(no_image_is_authentic),
 		TEST(exits_name_their_reason),
+		TEST(late_note_of_another_vm),
 		TEST(context_replaces_defaults),
 		TEST(identity),
 		TEST(attributes_forbid),

@@ -1,9 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Doorbells: 64 flags that one VM sets and that raise an interrupt in another. */
+/* Doorbells: 64 flags that one VM sets and that raise an interrupt in another; and what queues have in common with them. */
 #include "core/object.h"
 #include "core/vgic.h"
 
 #define DOORBELLS_MAX 1024u
+
+struct bell_end {
+	struct vm *vm; /* NULL: nobody has it */
+	uint64_t cap;
+};
+
+struct doorbell {
+	struct hyp_object object;
+	hyp_spinlock_t lock;
+	struct bell_end end[2]; /* by enum hyp_side */
+	uint32_t intid;		/* of the receiver */
+	uint64_t flags, enable, ack;
+	struct virq_source source;
+};
 
 static struct doorbell bells[DOORBELLS_MAX];
 static hyp_spinlock_t bells_lock;
@@ -24,144 +38,205 @@ static void set(uint64_t *word, uint64_t value)
 void doorbell_init(void)
 {
 	for (unsigned int i = 0; i < DOORBELLS_MAX; i++)
-		bells[i] = (struct doorbell){ .cap = GH_CAPID_INVALID };
+		bells[i] = (struct doorbell){ .object = { .used = false } };
 }
 
-/* Takes the lock if the handle still is this doorbell's. */
-static bool enter(struct doorbell *d, uint64_t cap)
+/* Takes the lock if the handle still is the caller's for this doorbell. */
+static bool enter(struct doorbell *d, const struct vm *vm, uint64_t cap)
 {
 	hyp_lock(&d->lock);
-	if (d->cap == cap)
-		return true;
+	for (unsigned int i = 0; i < 2; i++)
+		if (d->end[i].vm == vm && d->end[i].cap == cap)
+			return true;
 	hyp_unlock(&d->lock);
 	return false;
 }
 
-enum gh_error doorbell_send(struct doorbell *d, uint64_t cap, uint64_t flags, uint64_t *old)
+static void raise(const struct doorbell *d)
+{
+	if (d->end[HYP_RECEIVER].vm)
+		vgic_raise(d->end[HYP_RECEIVER].vm, d->intid);
+}
+
+static void lower(const struct doorbell *d)
+{
+	if (d->end[HYP_RECEIVER].vm)
+		vgic_lower(d->end[HYP_RECEIVER].vm, d->intid);
+}
+
+enum gh_error doorbell_send(struct doorbell *d, const struct vm *vm, const uint64_t *arg,
+			    uint64_t *old)
 {
 	uint64_t now;
 
-	if (!enter(d, cap))
+	if (!enter(d, vm, arg[0]))
 		return GH_ERROR_CSPACE_CAP_REVOKED;
 	*old = d->flags;
-	now = d->flags | flags;
+	now = d->flags | arg[1];
 	if (now & d->enable) {
 		/* Flags that acknowledge themselves are gone before the interrupt can ask for them. */
 		set(&d->flags, now & ~d->ack);
-		vgic_raise(d->vm, d->intid);
+		raise(d);
 	} else {
 		set(&d->flags, now);
-		vgic_pulse(d->vm, d->intid);
+		if (d->end[HYP_RECEIVER].vm)
+			vgic_pulse(d->end[HYP_RECEIVER].vm, d->intid);
 	}
 	hyp_unlock(&d->lock);
 	return GH_ERROR_OK;
 }
 
-enum gh_error doorbell_receive(struct doorbell *d, uint64_t cap, uint64_t clear, uint64_t *old)
+enum gh_error doorbell_receive(struct doorbell *d, const struct vm *vm, const uint64_t *arg,
+			       uint64_t *old)
 {
 	bool before;
 
-	if (!clear)
+	if (!arg[1])
 		return GH_ERROR_ARG_INVALID;
-	if (!enter(d, cap))
+	if (!enter(d, vm, arg[0]))
 		return GH_ERROR_CSPACE_CAP_REVOKED;
 	before = asserted(d);
 	*old = d->flags;
-	set(&d->flags, d->flags & ~clear);
+	set(&d->flags, d->flags & ~arg[1]);
 	if (before && !asserted(d))
-		vgic_lower(d->vm, d->intid);
+		lower(d);
 	hyp_unlock(&d->lock);
 	return GH_ERROR_OK;
 }
 
-enum gh_error doorbell_mask(struct doorbell *d, uint64_t cap, uint64_t enable, uint64_t ack)
+enum gh_error doorbell_mask(struct doorbell *d, const struct vm *vm, const uint64_t *arg)
 {
 	bool before;
 
-	if (!enter(d, cap))
+	if (!enter(d, vm, arg[0]))
 		return GH_ERROR_CSPACE_CAP_REVOKED;
 	before = asserted(d);
-	set(&d->enable, enable);
-	d->ack = ack;
+	set(&d->enable, arg[1]);
+	d->ack = arg[2];
 	if (asserted(d)) {
-		set(&d->flags, d->flags & ~ack);
+		set(&d->flags, d->flags & ~d->ack);
 		if (!before)
-			vgic_raise(d->vm, d->intid);
+			raise(d);
 	} else if (before) {
-		vgic_lower(d->vm, d->intid);
+		lower(d);
 	}
 	hyp_unlock(&d->lock);
 	return GH_ERROR_OK;
 }
 
-enum gh_error doorbell_reset(struct doorbell *d, uint64_t cap)
+static void clear(struct doorbell *d)
 {
-	if (!enter(d, cap))
-		return GH_ERROR_CSPACE_CAP_REVOKED;
 	set(&d->flags, 0);
 	set(&d->enable, ~0ull);
 	d->ack = 0;
-	vgic_lower(d->vm, d->intid);
+	lower(d);
+}
+
+enum gh_error doorbell_reset(struct doorbell *d, const struct vm *vm, const uint64_t *arg)
+{
+	if (!enter(d, vm, arg[0]))
+		return GH_ERROR_CSPACE_CAP_REVOKED;
+	clear(d);
 	hyp_unlock(&d->lock);
 	return GH_ERROR_OK;
 }
 
-enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear,
-				  uint64_t *cap)
-{
-	uint32_t rights = GH_RIGHT_DOORBELL_SEND | (source_can_clear ? GH_RIGHT_DOORBELL_RECV : 0);
-	struct doorbell *d = NULL;
-	uint64_t id;
+/* --- Making and breaking --- */
 
-	if (intid < INTID_SPI_FIRST || intid >= INTID_END)
-		return GH_ERROR_ARG_INVALID;
+struct hyp_object *hyp_doorbell_new(void)
+{
+	struct doorbell *d = NULL;
+
 	hyp_lock(&bells_lock);
-	for (unsigned int i = 0; i < DOORBELLS_MAX; i++) {
-		if (bells[i].vm == vm && bells[i].intid == intid) {
-			hyp_unlock(&bells_lock);
-			return GH_ERROR_IRQ_BOUND;
-		}
-		if (!d && !bells[i].vm)
+	for (unsigned int i = 0; i < DOORBELLS_MAX && !d; i++)
+		if (!bells[i].object.used)
 			d = &bells[i];
-	}
 	if (d) {
-		d->vm = vm;
-		d->intid = intid;
+		d->object = (struct hyp_object){ .used = true, .type = OBJECT_DOORBELL };
+		d->flags = d->ack = 0;
+		d->enable = ~0ull;
+		d->intid = 0;
+		d->source = (struct virq_source){ .asserted = asserted, .object = d };
+		d->end[HYP_SENDER] = d->end[HYP_RECEIVER] =
+			(struct bell_end){ .cap = GH_CAPID_INVALID };
 	}
 	hyp_unlock(&bells_lock);
-	if (!d)
-		return GH_ERROR_NORESOURCES;
-	hyp_lock(&d->lock);
-	d->flags = 0;
-	d->enable = ~0ull;
-	d->ack = 0;
-	d->source = (struct virq_source){ .asserted = asserted, .object = d };
-	id = cap_add(&hyp_primary()->cspace, OBJECT_DOORBELL, d, rights);
-	d->cap = id;
-	hyp_unlock(&d->lock);
-	if (id == GH_CAPID_INVALID) {
-		d->vm = NULL;
+	return d ? &d->object : NULL;
+}
+
+static enum gh_error bell_attach(struct doorbell *d, enum hyp_side side, struct vm *vm,
+				 struct hyp_end *end)
+{
+	uint32_t rights = side == HYP_SENDER ? GH_RIGHT_DOORBELL_SEND : GH_RIGHT_DOORBELL_RECV;
+	uint64_t cap;
+
+	if (end->can_clear)
+		rights |= GH_RIGHT_DOORBELL_RECV;
+	cap = cap_add(&vm->cspace, OBJECT_DOORBELL, d, rights);
+	if (cap == GH_CAPID_INVALID)
 		return GH_ERROR_CSPACE_FULL;
+	hyp_lock(&d->lock);
+	d->end[side] = (struct bell_end){ .vm = vm, .cap = cap };
+	if (side == HYP_RECEIVER) {
+		d->intid = end->intid;
+		vgic_bind(vm, end->intid, &d->source);
+		if (asserted(d))
+			raise(d);
 	}
-	vgic_bind(vm, intid, &d->source);
-	*cap = id;
+	hyp_unlock(&d->lock);
+	end->cap = cap;
 	return GH_ERROR_OK;
 }
 
-void doorbell_remove_all(struct vm *vm)
+static void bell_detach(struct doorbell *d, enum hyp_side side)
 {
-	for (unsigned int i = 0; i < DOORBELLS_MAX; i++) {
-		struct doorbell *d = &bells[i];
+	struct bell_end old;
+	bool last;
 
-		if (d->vm != vm)
-			continue;
-		cap_revoke(&hyp_primary()->cspace, d->cap);
-		hyp_lock(&d->lock);
-		d->cap = GH_CAPID_INVALID;
-		vgic_bind(vm, d->intid, NULL);
-		hyp_unlock(&d->lock);
+	hyp_lock(&d->lock);
+	old = d->end[side];
+	if (side == HYP_RECEIVER && old.vm) {
+		clear(d);
+		vgic_bind(old.vm, d->intid, NULL);
+		if (old.vm->primary)
+			virq_free(d->intid);
+	}
+	d->end[side] = (struct bell_end){ .cap = GH_CAPID_INVALID };
+	last = !d->end[!side].vm;
+	hyp_unlock(&d->lock);
+	if (old.vm)
+		cap_revoke(&old.vm->cspace, old.cap);
+	if (last) {
 		hyp_lock(&bells_lock);
-		d->vm = NULL;
+		d->object.used = false;
 		hyp_unlock(&bells_lock);
 	}
+}
+
+/* --- Both kinds --- */
+
+enum gh_error hyp_attach(struct hyp_object *object, enum hyp_side side, struct vm *vm,
+			 struct hyp_end *end)
+{
+	bool bell = object->type == OBJECT_DOORBELL, wants = !bell || side == HYP_RECEIVER;
+	bool mine = vm->primary && wants && !end->intid;
+	enum gh_error error;
+
+	if (mine)
+		end->intid = virq_alloc();
+	if (wants && (end->intid < INTID_SPI_FIRST || end->intid >= INTID_END))
+		return mine ? GH_ERROR_NORESOURCES : GH_ERROR_ARG_INVALID;
+	error = bell ? bell_attach((struct doorbell *)(void *)object, side, vm, end)
+		     : msgq_attach(object, side, vm, end);
+	if (error && mine)
+		virq_free(end->intid);
+	return error;
+}
+
+void hyp_detach(struct hyp_object *object, enum hyp_side side)
+{
+	if (object->type == OBJECT_DOORBELL)
+		bell_detach((struct doorbell *)(void *)object, side);
+	else
+		msgq_detach(object, side);
 }

@@ -26,6 +26,7 @@ typedef uint64_t pa_t;
 #define HYP_VMS_MAX  16u /* secondary VMs */
 
 struct vm;
+struct hyp_halt;
 
 /* --- VMs --- */
 
@@ -37,8 +38,8 @@ unsigned int hyp_cpu_count(void);
 
 /*
  * A new, empty secondary VM: no memory, no vCPU, no interrupt controller. NULL when HYP_VMS_MAX exist.
- * hyp_vm_destroy() takes NULL; all vCPUs must have been killed and all memory unmapped; every capability
- * and interrupt that belongs to the VM's objects is taken back from the owner (later uses: CAP_REVOKED).
+ * hyp_vm_destroy() takes NULL; all vCPUs must have been killed, all memory unmapped and all its ends of objects detached;
+ * the vCPUs' capabilities and interrupts are taken back from the owner (later uses: CAP_REVOKED).
  */
 struct vm *hyp_vm_create(uint16_t vmid);
 void hyp_vm_destroy(struct vm *vm);
@@ -103,26 +104,52 @@ void hyp_vcpu_power_on(struct vm *vm, unsigned int index);
  */
 void hyp_vm_kill(struct vm *vm);
 
-/* --- Doorbells --- */
+/* Whether this VM went down by itself, and why. */
+bool hyp_vm_halted(struct vm *vm, struct hyp_halt *halt);
+
+/* --- Doorbells and message queues: from one VM to another --- */
+
+struct hyp_object; /* one of them */
+enum hyp_side { HYP_SENDER, HYP_RECEIVER };
+
+/* What a VM has of one side. */
+struct hyp_end {
+	uint64_t cap; /* in its space */
+	uint32_t intid; /* an SPI (32..1019) of the VM; the primary's 0 becomes a free one. A doorbell's sender has none */
+	bool can_clear; /* a doorbell's sender also gets the right to receive */
+};
+
+/* Without ends. NULL: none is left. A queue's depth is 1..255, its messages have at most 1..1023 bytes. */
+struct hyp_object *hyp_doorbell_new(void);
+struct hyp_object *hyp_queue_new(unsigned int depth, unsigned int size);
 
 /*
- * A doorbell from the primary to the VM, bound to the VM's SPI `intid` (32..1019), level or edge as the guest
- * configures it. *cap: in the primary's space, right send, and receive when `source_can_clear`.
+ * Gives a side that nobody has to a VM: intid and can_clear are read, cap (and the primary's intid) written.
+ * GH_ERROR_NORESOURCES, GH_ERROR_CSPACE_FULL: nothing is kept, but the object, which hyp_detach() ends.
  */
-enum gh_error hyp_vm_add_doorbell(struct vm *vm, uint32_t intid, bool source_can_clear,
-				  uint64_t *cap);
+enum gh_error hyp_attach(struct hyp_object *object, enum hyp_side side, struct vm *vm,
+			 struct hyp_end *end);
 
-/* --- The message queue pair between the primary and the resource manager --- */
+/* Takes the side back, with its capability and interrupt; all that waits is forgotten. The last side ends the object. */
+void hyp_detach(struct hyp_object *object, enum hyp_side side);
 
-/* Capabilities (tx, rx) and INTIDs (tx, rx) that the primary uses; for its device tree. */
+/* --- The pair of message queues between a VM and the resource manager --- */
+
+/* Capabilities and INTIDs (tx, rx) that the VM uses; for its device tree. */
 struct hyp_rm_link {
 	uint64_t tx_cap, rx_cap;
 	uint32_t tx_virq, rx_virq;
 };
-void hyp_rm_link(struct hyp_rm_link *link);
+void hyp_rm_link(struct hyp_rm_link *link); /* the primary's, which exists from boot */
 
-/* Puts one message (8..GH_RM_MSG_SIZE bytes) into the primary's receive queue; false when the queue is full. */
-bool hyp_rm_send(const void *msg, size_t size);
+/* Gives a secondary VM a link: reads the INTIDs, writes the capabilities. It goes with the VM. */
+enum gh_error hyp_vm_add_link(struct vm *vm, struct hyp_rm_link *link);
+
+/* Puts one message (8..GH_RM_MSG_SIZE bytes) into the VM's receive queue; false when it is full, or there is none. */
+bool hyp_rm_send(struct vm *vm, const void *msg, size_t size);
+
+/* Takes the VM's next message, of at most GH_RM_MSG_SIZE bytes; its size, or 0: there is none. */
+uint32_t hyp_rm_take(struct vm *vm, void *msg);
 
 /* --- What the hypervisor tells the resource manager --- */
 
@@ -132,17 +159,25 @@ bool rm_init(void *dtb, size_t capacity);
 /* The primary sent a message. `msg` is a private copy. */
 void rm_receive(const void *msg, size_t size);
 
+/* Guests sent messages, or took some, by their links. */
+void rm_poll(void);
+
 /* The primary took a message out of its receive queue: there is room. */
 void rm_room(void);
 
-/* Why a VM's last vCPU went down, told once a VM, on the CPU that ran it, after its vcpu_run state is decided. */
+/* Why a VM went down by itself. */
 struct hyp_halt {
 	enum gh_rm_exit_type type; /* SYSTEM_OFF, SYSTEM_RESET, SYSTEM_RESET2 or HYP_ERROR */
 	uint32_t reset_type;
 	uint64_t reset_cookie;
 	bool smc64;
 };
-void rm_vm_halted(uint16_t vmid, const struct hyp_halt *halt);
+
+/*
+ * The VM of that VMID went down; told on the CPU that ran it, after its vcpu_run state is decided. It may be late: by then
+ * the VMID can be another VM's, so the resource manager asks with hyp_vm_halted().
+ */
+void rm_vm_halted(uint16_t vmid);
 
 /* --- Plain services --- */
 

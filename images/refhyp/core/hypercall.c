@@ -3,6 +3,7 @@
 #include "core/object.h"
 
 #include "core/arch.h"
+#include "core/inject.h"
 #include "core/vcpu.h"
 
 #define ENTROPY_READS	   4u
@@ -43,22 +44,22 @@ static enum gh_error identify(struct call *c)
 
 static enum gh_error bell_send(struct call *c)
 {
-	return doorbell_send(c->object, c->arg[0], c->arg[1], &c->out[1]);
+	return doorbell_send(c->object, c->caller->vm, c->arg, &c->out[1]);
 }
 
 static enum gh_error bell_receive(struct call *c)
 {
-	return doorbell_receive(c->object, c->arg[0], c->arg[1], &c->out[1]);
+	return doorbell_receive(c->object, c->caller->vm, c->arg, &c->out[1]);
 }
 
 static enum gh_error bell_reset(struct call *c)
 {
-	return doorbell_reset(c->object, c->arg[0]);
+	return doorbell_reset(c->object, c->caller->vm, c->arg);
 }
 
 static enum gh_error bell_mask(struct call *c)
 {
-	return doorbell_mask(c->object, c->arg[0], c->arg[1], c->arg[2]);
+	return doorbell_mask(c->object, c->caller->vm, c->arg);
 }
 
 static enum gh_error queue_send(struct call *c)
@@ -73,19 +74,19 @@ static enum gh_error queue_receive(struct call *c)
 
 static enum gh_error queue_configure_send(struct call *c)
 {
-	return c->arg[3] == ~0ull ? msgq_configure(c->object, true, c->arg[1], c->arg[2])
+	return c->arg[3] == ~0ull ? msgq_configure(c->object, c->caller, HYP_SENDER, c->arg)
 				  : GH_ERROR_ARG_INVALID;
 }
 
 static enum gh_error queue_configure_receive(struct call *c)
 {
-	return c->arg[3] == ~0ull ? msgq_configure(c->object, false, c->arg[1], c->arg[2])
+	return c->arg[3] == ~0ull ? msgq_configure(c->object, c->caller, HYP_RECEIVER, c->arg)
 				  : GH_ERROR_ARG_INVALID;
 }
 
 static enum gh_error queue_flush(struct call *c)
 {
-	return msgq_flush(c->object);
+	return msgq_flush(c->object, c->caller, c->arg[0]);
 }
 
 /* Interrupts of the objects that exist are bound for good, by the resource manager; nobody has the right to do it here. */
@@ -235,6 +236,8 @@ void hypercall(struct vcpu *v, unsigned int n, unsigned int first)
 	struct call c = { .caller = v };
 	enum gh_error error;
 
+	if (inject_call(v, n, first))
+		return;
 	if (!entry || !entry->run) {
 		v->regs.x[0] = (uint64_t)GH_ERROR_UNIMPLEMENTED;
 		return;
@@ -250,4 +253,6 @@ void hypercall(struct vcpu *v, unsigned int n, unsigned int first)
 		v->regs.x[0] = IDENTITY;
 	for (unsigned int i = 1; i <= entry->results; i++)
 		v->regs.x[i] = c.out[i];
+	if (vcpu_is_primary(v))
+		inject_result(n, v->regs.x);
 }

@@ -153,13 +153,7 @@ static void list_cut(struct memparcel *p, struct sg_page *page, uint64_t count)
 	}
 }
 
-/* A walk over the ranges of a parcel, in order. */
-struct walk {
-	const struct sg_page *page;
-	uint64_t index;
-};
-
-static const struct sg *walk_next(struct walk *w)
+const struct sg *memparcel_walk(struct memparcel_walk *w)
 {
 	while (w->page && w->index == w->page->count) {
 		w->page = w->page->next;
@@ -170,12 +164,12 @@ static const struct sg *walk_next(struct walk *w)
 
 bool memparcel_same(const struct memparcel *p, const struct sg *runs, unsigned int count)
 {
-	struct walk w = { p->first, 0 };
+	struct memparcel_walk w = { p->first, 0 };
 	const struct sg *sg;
 	unsigned int run = 0;
 	uint64_t done = 0; /* of runs[run] */
 
-	while ((sg = walk_next(&w))) {
+	while ((sg = memparcel_walk(&w))) {
 		pa_t pa = sg->pa;
 		uint64_t left = sg->size;
 
@@ -333,11 +327,11 @@ enum gh_rm_error memparcel_reclaim(struct memparcel *p, bool clear)
 
 enum gh_error memparcel_map(struct memparcel *p, struct mem_access *a, struct vm *vm, ipa_t ipa)
 {
-	struct walk w = { p->first, 0 };
+	struct memparcel_walk w = { p->first, 0 };
 	const struct sg *sg;
 	uint64_t done = 0;
 
-	while ((sg = walk_next(&w))) {
+	while ((sg = memparcel_walk(&w))) {
 		enum gh_error err = hyp_vm_map(vm, ipa + done, sg->pa, sg->size, a->rights);
 
 		if (err) {
@@ -368,12 +362,12 @@ void memparcel_unmap(struct memparcel *p, struct mem_access *a, struct vm *vm)
 static bool copy(const struct memparcel *p, uint64_t offset, uint8_t *to, const uint8_t *from,
 		 uint64_t size)
 {
-	struct walk w = { p->first, 0 };
+	struct memparcel_walk w = { p->first, 0 };
 	const struct sg *sg;
 
 	if (offset > p->size || size > p->size - offset)
 		return false;
-	while (size && (sg = walk_next(&w))) {
+	while (size && (sg = memparcel_walk(&w))) {
 		if (offset >= sg->size) {
 			offset -= sg->size;
 			continue;
@@ -395,6 +389,15 @@ static bool copy(const struct memparcel *p, uint64_t offset, uint8_t *to, const 
 	return true;
 }
 
+void memparcel_clear(const struct memparcel *p)
+{
+	struct memparcel_walk w = { p->first, 0 };
+	const struct sg *sg;
+
+	while ((sg = memparcel_walk(&w)))
+		sanitise(sg);
+}
+
 bool memparcel_read(const struct memparcel *p, uint64_t offset, void *to, uint64_t size)
 {
 	return copy(p, offset, to, NULL, size);
@@ -407,9 +410,9 @@ bool memparcel_write(const struct memparcel *p, uint64_t offset, const void *fro
 
 void memparcel_clean(const struct memparcel *p)
 {
-	struct walk w = { p->first, 0 };
+	struct memparcel_walk w = { p->first, 0 };
 	const struct sg *sg;
 
-	while ((sg = walk_next(&w)))
+	while ((sg = memparcel_walk(&w)))
 		hyp_clean(hyp_ptr(sg->pa), sg->size);
 }

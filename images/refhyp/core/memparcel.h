@@ -54,6 +54,13 @@ struct memparcel {
 	struct sg_page *first, *last;
 };
 
+/* A walk over the ranges of a parcel, in order: { p->first, 0 } starts it, NULL ends it. */
+struct memparcel_walk {
+	const struct sg_page *page;
+	uint64_t index;
+};
+const struct sg *memparcel_walk(struct memparcel_walk *w);
+
 /* Forgets every parcel, without giving anything back: for the start only. */
 void memparcel_reset(void);
 
@@ -90,6 +97,9 @@ enum gh_error memparcel_map(struct memparcel *p, struct mem_access *a, struct vm
 
 /* The opposite; does nothing when not accepted. */
 void memparcel_unmap(struct memparcel *p, struct mem_access *a, struct vm *vm);
+
+/* Zeroes its whole content. */
+void memparcel_clear(const struct memparcel *p);
 
 /* Copies out of or into the parcel; false when the range is not inside it. */
 bool memparcel_read(const struct memparcel *p, uint64_t offset, void *to, uint64_t size);

@@ -17,30 +17,34 @@ void cap_revoke(struct cspace *cspace, uint64_t id);
 enum gh_error cap_find(struct cspace *cspace, uint64_t id, enum object_type type, uint32_t rights,
 		       void **object);
 
-/* --- doorbell.c --- */
-struct doorbell {
-	hyp_spinlock_t lock;
-	uint64_t cap;  /* in the primary's space; GH_CAPID_INVALID: free */
-	struct vm *vm; /* whose interrupt it raises */
-	uint32_t intid;
-	uint64_t flags, enable, ack;
-	struct virq_source source;
+/* What a doorbell and a message queue begin with. */
+struct hyp_object {
+	bool used;
+	uint8_t type; /* enum object_type */
 };
-enum gh_error doorbell_send(struct doorbell *d, uint64_t cap, uint64_t flags, uint64_t *old);
-enum gh_error doorbell_receive(struct doorbell *d, uint64_t cap, uint64_t clear, uint64_t *old);
-enum gh_error doorbell_mask(struct doorbell *d, uint64_t cap, uint64_t enable, uint64_t ack);
-enum gh_error doorbell_reset(struct doorbell *d, uint64_t cap);
-void doorbell_init(void);
-void doorbell_remove_all(struct vm *vm);
 
-/* --- msgq.c: the pair of queues between the primary and the resource manager --- */
-struct msgq;
+/* --- doorbell.c; arg[0] is the capability, then come the call's own arguments --- */
+struct doorbell;
+enum gh_error doorbell_send(struct doorbell *d, const struct vm *vm, const uint64_t *arg,
+			    uint64_t *old);
+enum gh_error doorbell_receive(struct doorbell *d, const struct vm *vm, const uint64_t *arg,
+			       uint64_t *old);
+enum gh_error doorbell_mask(struct doorbell *d, const struct vm *vm, const uint64_t *arg);
+enum gh_error doorbell_reset(struct doorbell *d, const struct vm *vm, const uint64_t *arg);
+void doorbell_init(void);
+
+/* --- msgq.c; likewise --- */
 void msgq_init(void);
 enum gh_error msgq_send(struct msgq *q, struct vcpu *caller, const uint64_t *arg,
 			uint64_t *not_full);
 enum gh_error msgq_receive(struct msgq *q, struct vcpu *caller, const uint64_t *arg, uint64_t *out);
-enum gh_error msgq_flush(struct msgq *q);
-enum gh_error msgq_configure(struct msgq *q, bool sender, uint64_t threshold, uint64_t delay);
+enum gh_error msgq_flush(struct msgq *q, struct vcpu *caller, uint64_t cap);
+enum gh_error msgq_configure(struct msgq *q, struct vcpu *caller, enum hyp_side side,
+			     const uint64_t *arg);
+enum gh_error msgq_attach(struct hyp_object *object, enum hyp_side side, struct vm *vm,
+			  struct hyp_end *end);
+void msgq_detach(struct hyp_object *object, enum hyp_side side);
+void msgq_remove_link(struct vm *vm);
 
 /* --- virq.c: INTIDs of the primary that no hardware has --- */
 void virq_init(void);

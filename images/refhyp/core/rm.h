@@ -5,7 +5,7 @@
  *
  * rm.c has the table of messages; rm_rpc.c the framing; rm_vm.c states; rm_start.c INIT, START and
  * their reverse; rm_config.c and rm_patch.c the guest's device tree; rm_id.c names; rm_mem.c
- * memparcel messages. All of it runs under the one lock of rm.c.
+ * memparcel messages; rm_vdev.c doorbells, queues and links. All of it runs under the one lock of rm.c.
  */
 #ifndef REFHYP_CORE_RM_H
 #define REFHYP_CORE_RM_H
@@ -18,6 +18,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "messages are used as they lie in memory");
 
 #define RM_REPLY_MAX 4096u /* payload after the error word */
+#define RM_CRASH_MAX 1024u /* bytes of a crash message */
 
 /* One request while it is handled. */
 struct rm_call {
@@ -38,9 +39,9 @@ typedef enum gh_rm_error rm_handler(struct rm_call *call);
 bool rm_put(struct rm_call *call, const void *data, size_t size);
 bool rm_put_u32(struct rm_call *call, uint32_t value);
 
-/* Queues a notification for the owner of VMs. At most RM_NOTIFY_MAX bytes. */
-#define RM_NOTIFY_MAX 64u
-void rm_notify(uint32_t id, const void *payload, size_t size);
+/* Queues a notification; nothing happens when the VM has no link. At most RM_NOTIFY_MAX bytes. */
+#define RM_NOTIFY_MAX GH_RM_PAYLOAD
+void rm_notify(uint16_t to, uint32_t id, const void *payload, size_t size);
 
 /* --- VMs --- */
 
@@ -61,8 +62,11 @@ struct rm_vm {
 	struct rm_context context;
 	bool configured; /* config and tree hold the guest's device tree */
 	struct rm_config config;
-	struct vm *hyp;	   /* the VM itself, from INIT to RESET, else NULL */
-	ipa_t private_end; /* end of its private memory so far */
+	struct vm *hyp;		 /* the VM itself, from INIT to RESET, else NULL */
+	struct hyp_rm_link link; /* of a VM that rm_rpc_has() */
+	uint16_t crash_size;
+	uint8_t crash[RM_CRASH_MAX]; /* what it left with VM_SET_CRASH_MSG */
+	ipa_t private_end;	     /* end of its private memory so far */
 	struct {
 		uint64_t cap;
 		uint32_t virq;
@@ -81,11 +85,14 @@ void rm_vm_enter(struct rm_vm *vm, enum gh_rm_vm_state state);
 /* The rules of section 5.1: may a VM in this state go there? */
 bool rm_vm_may_enter(const struct rm_vm *vm, enum gh_rm_vm_state state);
 
+/* Whether the VM of that VMID may know of this one: its owner and its peers may. */
+bool rm_vm_sees(uint16_t from, const struct rm_vm *vm);
+
 /* Reverse of INIT and START: gives back everything that the VM holds. Takes a VM in any state. */
 void rm_vm_release(struct rm_vm *vm);
 
-/* A VM went down by itself. */
-void rm_vm_died(uint16_t vmid, const struct hyp_halt *halt);
+/* The VM of that VMID may have gone down by itself. */
+void rm_vm_died(uint16_t vmid);
 
 /*
  * Lets a VM between INIT and RESET accept a parcel that names it: `ipa` tells where, `role` what
@@ -102,6 +109,17 @@ enum gh_error rm_vm_accept_buffer(struct rm_vm *vm, struct memparcel *p);
  * section 5.4).
  */
 enum gh_error rm_vm_accept_rest(struct rm_vm *vm);
+
+/* --- rm_vdev.c --- */
+
+/* Makes the vdevices of a VM that has its interrupt controller; NULL, or what is wrong. */
+const char *rm_vdev_init(struct rm_vm *vm);
+void rm_vdev_release(struct rm_vm *vm); /* the reverse, also of what is half done */
+/* The VM that a vdevice names as its peer; NULL: none has that name. */
+struct rm_vm *rm_vdev_peer(const struct rm_vdev *v);
+bool rm_vdev_are_peers(const struct rm_vm *a, const struct rm_vm *b); /* a names b */
+/* Appends the owner's ends to GET_HYP_RESOURCES; false when the reply is full. */
+bool rm_vdev_put_resources(struct rm_call *call, const struct rm_vm *vm, uint32_t *count);
 
 /*
  * Writes the guest's device tree with what RM adds (section 2.2) behind the image, at the place

@@ -10,6 +10,8 @@
 #define DEFAULT_BASE 0x28800000ull /* of a tree that names none, as on upstream's platform */
 #define BASE_ALIGN   0x200000ull
 #define GICR_STRIDE  0x20000u
+#define MESSAGE_MAX  1023u
+#define DEPTH_MAX    255u
 #define SPI_END	     988u /* numbers of SPIs; INTID = number + 32 */
 
 /* A text property that may be absent; false when it is there and no text or too long. */
@@ -256,21 +258,28 @@ static const char *parse_vcpus(const void *fdt, int root, struct rm_config *c)
 
 /* --- vdevices --- */
 
-/* A malformed specifier is ignored, and RM then chooses the number. */
-static void parse_vdev_interrupt(const void *fdt, int node, struct rm_vdev *v)
+/* A malformed specifier is ignored, and RM then chooses the number. One for each side that the guest has: sender, receiver. */
+static void parse_vdev_interrupts(const void *fdt, int node, struct rm_vdev *v)
 {
 	uint32_t size;
 	const uint8_t *p = rm_fdt_prop(fdt, node, "interrupts", &size);
-	uint64_t number, flags;
+	bool wants[2] = { v->has[HYP_SENDER] && v->type != RM_VDEV_SOURCE, v->has[HYP_RECEIVER] };
 
-	if (!p || size != 12)
+	if (!p || size != 12u * (wants[0] + wants[1]))
 		return;
-	number = rm_fdt_number(p + 4, 1);
-	flags = rm_fdt_number(p + 8, 1) & 0xf;
-	if (rm_fdt_number(p, 1) != 0 || number >= SPI_END || (flags != 1 && flags != 4))
-		return;
-	v->intid = (uint32_t)number + 32;
-	v->level = flags == 4;
+	for (unsigned int side = 0; side < 2; side++) {
+		uint64_t number, flags;
+
+		if (!wants[side])
+			continue;
+		number = rm_fdt_number(p + 4, 1);
+		flags = rm_fdt_number(p + 8, 1) & 0xf;
+		if (rm_fdt_number(p, 1) == 0 && number < SPI_END && (flags == 1 || flags == 4)) {
+			v->intid[side] = (uint32_t)number + 32;
+			v->level[side] = flags == 4;
+		}
+		p += 12;
+	}
 }
 
 static bool parse_push(const void *fdt, int node, struct rm_vdev *v)
@@ -309,34 +318,86 @@ static const char *parse_shm(const void *fdt, int node, struct rm_vdev *v)
 	return v->base % HYP_PAGE ? "shm: base is not page aligned" : NULL;
 }
 
+static const char *parse_queue(const void *fdt, int node, struct rm_vdev *v)
+{
+	v->message_size = GH_RM_MSG_SIZE;
+	v->depth = GH_RM_QUEUE_DEPTH;
+	(void)rm_fdt_u32(fdt, node, "message-size", &v->message_size);
+	(void)rm_fdt_u32(fdt, node, "queue-depth", &v->depth);
+	if (v->type == RM_VDEV_LINK)
+		return v->message_size == GH_RM_MSG_SIZE && v->depth == GH_RM_QUEUE_DEPTH
+			       ? NULL
+			       : "rm-rpc: message-size is 240 and queue-depth 8";
+	if (!v->message_size || v->message_size > MESSAGE_MAX || !v->depth || v->depth > DEPTH_MAX)
+		return "vdevice: message-size is 1 to 1023, queue-depth 1 to 255";
+	if (v->type == RM_VDEV_QUEUE) {
+		v->has[HYP_SENDER] = rm_fdt_has(fdt, node, "is-sender");
+		v->has[HYP_RECEIVER] = rm_fdt_has(fdt, node, "is-receiver");
+		if (v->has[HYP_SENDER] == v->has[HYP_RECEIVER])
+			return "message-queue: either is-sender or is-receiver";
+	}
+	return NULL;
+}
+
+static const char *parse_peer(const void *fdt, int node, struct rm_vdev *v)
+{
+	if (v->type == RM_VDEV_LINK)
+		return NULL;
+	v->peer_default = rm_fdt_has(fdt, node, "peer-default");
+	if (!v->peer_default)
+		v->peer = rm_fdt_string(fdt, node, "peer");
+	return v->peer_default || v->peer ? NULL : "vdevice: neither peer-default nor peer";
+}
+
+static bool parse_type(struct rm_vdev *v)
+{
+	static const struct {
+		const char *name;
+		uint8_t type;
+		bool sends, receives;
+	} types[] = {
+		{ "doorbell", RM_VDEV_DOORBELL, false, true },
+		{ "doorbell-source", RM_VDEV_SOURCE, true, false },
+		{ "message-queue", RM_VDEV_QUEUE, false, false },
+		{ "message-queue-pair", RM_VDEV_PAIR, true, true },
+		{ "rm-rpc", RM_VDEV_LINK, true, true },
+		{ "shm", RM_VDEV_SHM, false, false },
+		{ "shm-doorbell", RM_VDEV_OTHER, false, false },
+		{ "virtio-mmio", RM_VDEV_OTHER, false, false },
+		{ "iomem", RM_VDEV_OTHER, false, false },
+		{ "vsmmu-v2", RM_VDEV_OTHER, false, false },
+		{ "vrtc-pl031", RM_VDEV_OTHER, false, false },
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (strcmp(v->type_name, types[i].name) != 0)
+			continue;
+		v->type = types[i].type;
+		v->has[HYP_SENDER] = types[i].sends;
+		v->has[HYP_RECEIVER] = types[i].receives;
+		return true;
+	}
+	return false;
+}
+
 static const char *parse_vdev(const void *fdt, int node, struct rm_vdev *v)
 {
-	static const char *const others[] = {
-		"doorbell-source", "rm-rpc", "message-queue", "message-queue-pair", "shm-doorbell",
-		"virtio-mmio",	   "iomem",  "vsmmu-v2",      "vrtc-pl031",
-	};
+	const char *wrong;
 
 	memset(v, 0, sizeof(*v));
 	v->type_name = rm_fdt_string(fdt, node, "vdevice-type");
 	if (!v->type_name)
 		return "vdevice-type is no text";
-	v->type = RM_VDEV_OTHER;
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (strcmp(v->type_name, others[i]) == 0)
-			return NULL;
-
-	if (strcmp(v->type_name, "doorbell") == 0)
-		v->type = RM_VDEV_DOORBELL;
-	else if (strcmp(v->type_name, "shm") == 0)
-		v->type = RM_VDEV_SHM;
-	else
+	if (!parse_type(v))
 		return "vdevice-type is not known";
+	if (v->type == RM_VDEV_OTHER)
+		return NULL;
 	v->generate = rm_fdt_string(fdt, node, "generate");
 	if (!v->generate || v->generate[0] != '/' || strlen(v->generate) >= RM_PATH_MAX)
 		return "vdevice: generate: no absolute path, or too long";
-	v->peer_default = rm_fdt_has(fdt, node, "peer-default");
-	if (!v->peer_default && !rm_fdt_string(fdt, node, "peer"))
-		return "vdevice: neither peer-default nor peer";
+	wrong = parse_peer(fdt, node, v);
+	if (wrong)
+		return wrong;
 	if (!rm_fdt_u32(fdt, node, "qcom,label", &v->label))
 		(void)rm_fdt_u32(fdt, node, "label", &v->label);
 	if (!parse_push(fdt, node, v))
@@ -344,8 +405,11 @@ static const char *parse_vdev(const void *fdt, int node, struct rm_vdev *v)
 	v->source_can_clear = rm_fdt_has(fdt, node, "source-can-clear");
 	if (v->type == RM_VDEV_SHM)
 		return parse_shm(fdt, node, v);
-	parse_vdev_interrupt(fdt, node, v);
-	return NULL;
+	if (v->type == RM_VDEV_QUEUE || v->type == RM_VDEV_PAIR || v->type == RM_VDEV_LINK)
+		wrong = parse_queue(fdt, node, v);
+	if (!wrong)
+		parse_vdev_interrupts(fdt, node, v);
+	return wrong;
 }
 
 static const char *parse_vdevs(const void *fdt, struct rm_config *c)

@@ -14,21 +14,37 @@
 #define RM_PUSH_MAX  6u	      /* strings in push-compatible */
 
 enum rm_vdev_type {
-	RM_VDEV_DOORBELL, /* the owner rings, the guest gets an interrupt */
+	RM_VDEV_DOORBELL, /* the peer rings, the guest gets an interrupt */
+	RM_VDEV_SOURCE,	  /* the other way round */
+	RM_VDEV_QUEUE,	  /* messages in one direction */
+	RM_VDEV_PAIR,	  /* or in both */
+	RM_VDEV_LINK,	  /* to the resource manager */
 	RM_VDEV_SHM,	  /* a shared buffer */
-	RM_VDEV_OTHER,	  /* known, but not offered to guests that have no link to RM */
+	RM_VDEV_OTHER,	  /* known, but the board has nothing of the kind */
+};
+
+/* What a vdevice has of one direction; the guest is one end, its peer the other. */
+struct rm_channel {
+	struct hyp_object *object; /* NULL: none */
+	struct hyp_end own, peer;
+	bool joined; /* the peer has its end */
 };
 
 /* Strings point into the tree. */
 struct rm_vdev {
 	uint8_t type; /* enum rm_vdev_type */
 	bool peer_default;
+	const char *peer; /* "vm-name:...", "vm-uri:...", "vm-guid:..."; of SHM the owner when NULL */
 	bool source_can_clear;
-	bool level;    /* interrupt */
-	bool has_base; /* shm: the guest wants it at base */
-	bool optional; /* shm: the parcel may be missing */
+	/* By the side that the guest has, enum hyp_side. */
+	bool has[2];
+	bool level[2];	   /* its interrupt */
+	uint32_t intid[2]; /* 0: RM chooses */
+	struct rm_channel channel[2];
+	uint32_t message_size, depth; /* of queues */
+	bool has_base;		      /* shm: the guest wants it at base */
+	bool optional;		      /* shm: the parcel may be missing */
 	bool has_dma_base;
-	uint32_t intid; /* 0: RM chooses */
 	uint32_t label;
 	uint32_t mem_label; /* shm */
 	ipa_t base;
@@ -37,8 +53,6 @@ struct rm_vdev {
 	const char *generate;
 	const char *push; /* list of strings */
 	uint32_t push_size;
-	bool cap_valid;
-	uint64_t cap; /* doorbell: in the owner's space, when cap_valid */
 };
 
 struct rm_config {

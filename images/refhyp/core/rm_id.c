@@ -11,7 +11,7 @@
 /* A VM's names are known, and it is a peer, while its configuration is in force. */
 static bool visible(const struct rm_vm *vm, uint16_t from)
 {
-	return vm->owner == from && vm->configured &&
+	return rm_vm_sees(from, vm) && vm->configured &&
 	       (vm->state == GH_RM_VM_STATE_READY || vm->state == GH_RM_VM_STATE_RUNNING ||
 		vm->state == GH_RM_VM_STATE_PAUSED);
 }
@@ -58,10 +58,15 @@ enum gh_rm_error rm_get_id(struct rm_call *call)
 	memcpy(&request, call->data, sizeof(request));
 	vm = rm_vm_find(request.vmid);
 	if (request.vmid == 0 || request.vmid == call->from) {
+		vm = rm_vm_find(call->from);
+		put_identity(call, vm ? &vm->config : NULL);
+		return GH_RM_OK;
+	}
+	if (request.vmid == GH_VMID_PRIMARY) {
 		put_identity(call, NULL);
 		return GH_RM_OK;
 	}
-	if (!vm || vm->owner != call->from)
+	if (!vm || !rm_vm_sees(call->from, vm))
 		return GH_RM_ERROR_NORESOURCE;
 	if (!visible(vm, call->from))
 		return GH_RM_ERROR_VM_STATE;
@@ -133,7 +138,9 @@ enum gh_rm_error rm_lookup_guid(struct rm_call *call)
 /* The primary VM belongs to the resource manager. */
 enum gh_rm_error rm_get_owner(struct rm_call *call)
 {
-	rm_put_u32(call, GH_VMID_RM);
+	const struct rm_vm *vm = rm_vm_find(call->from);
+
+	rm_put_u32(call, vm ? vm->owner : GH_VMID_RM);
 	return GH_RM_OK;
 }
 
@@ -145,10 +152,13 @@ enum gh_rm_error rm_get_vmid(struct rm_call *call)
 
 enum gh_rm_error rm_get_peers(struct rm_call *call)
 {
+	const struct rm_vm *self = rm_vm_find(call->from);
 	struct rm_vm *vm = NULL;
 	uint32_t count = 0;
 
 	rm_put_u32(call, 0);
+	if (self && rm_put_u32(call, self->owner))
+		count++;
 	while ((vm = rm_vm_next(vm)))
 		if (visible(vm, call->from) && rm_put_u32(call, vm->vmid))
 			count++;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/rm.h"
+#include "core/rm_rpc.h"
 
 #define SGL_END (1ull << 44)
 
@@ -226,6 +227,9 @@ static enum gh_rm_error new_parcel(struct rm_call *call, unsigned int trans)
 		err = check_attrs(&l.attr, &model, request.mem_type);
 	if (!err)
 		err = check_sgl(&l.sgl, request.mem_type);
+	/* No guest owns memory: what it has was lent, shared or donated by the primary's parcels. */
+	if (!err && call->from != GH_VMID_PRIMARY)
+		err = GH_RM_ERROR_MEM_INVALID;
 	if (err)
 		return err;
 
@@ -295,10 +299,73 @@ static bool same_acl(const struct list *acl, struct memparcel *p)
 	return acl->count == p->access_count;
 }
 
-/*
- * The primary is the only VM with a link, and it owns every parcel: it can ask, and is always
- * refused for the reason that the document gives.
- */
+/* Where the guest wants the parcel: one contiguous range of its whole size. */
+static enum gh_rm_error wanted_place(const struct list *sgl, const struct memparcel *p, ipa_t *ipa)
+{
+	uint64_t size = 0;
+
+	for (unsigned int i = 0; i < sgl->count; i++) {
+		struct gh_rm_sgl e = sgl_entry(sgl, i);
+
+		if (!e.size || e.ipa % HYP_PAGE || e.size % HYP_PAGE || e.ipa >= SGL_END ||
+		    e.size >= SGL_END || (i && e.ipa != *ipa + size))
+			return GH_RM_ERROR_ARGUMENT_INVALID;
+		if (!i)
+			*ipa = e.ipa;
+		size += e.size;
+	}
+	return size == p->size ? GH_RM_OK : GH_RM_ERROR_ARGUMENT_INVALID;
+}
+
+/* Maps the parcel for the guest, where it wants it or where there is room. */
+static enum gh_rm_error accept(struct rm_call *call, struct memparcel *p, const struct list *sgl)
+{
+	struct rm_vm *vm = rm_vm_find(call->from);
+	const struct mem_access *a = memparcel_access(p, call->from);
+	enum gh_error error;
+	ipa_t ipa = 0;
+
+	if (!vm || !vm->hyp || p->state != MEMPARCEL_COMPLETE || a->role != MEM_NOT_ACCEPTED)
+		return GH_RM_ERROR_DENIED;
+	if (sgl->count) {
+		enum gh_rm_error err = wanted_place(sgl, p, &ipa);
+
+		if (err)
+			return err;
+		error = rm_vm_accept(vm, p, ipa, MEM_BUFFER);
+		return error ? GH_RM_ERROR_MAP_FAILED : GH_RM_OK;
+	}
+	error = rm_vm_accept_buffer(vm, p);
+	if (error)
+		return GH_RM_ERROR_NORESOURCE;
+	rm_put_u32(call, 1); /* one range, and nothing more follows */
+	rm_put(call, &(struct gh_rm_sgl){ .ipa = a->ipa, .size = p->size },
+	       sizeof(struct gh_rm_sgl));
+	return GH_RM_OK;
+}
+
+static enum gh_rm_error check_accept(const struct rm_call *call, struct memparcel *p,
+				     const struct gh_rm_mem_accept *request, const struct lists *l)
+{
+	const struct mem_access *a = memparcel_access(p, call->from);
+
+	if (request->mem_type != GH_RM_MEM_NORMAL || request->trans_type != p->trans)
+		return GH_RM_ERROR_ARGUMENT_INVALID;
+	if ((request->flags & GH_RM_MEM_ACCEPT_CHECK_SANITISED && !p->sanitise) ||
+	    (request->flags & GH_RM_MEM_ACCEPT_CHECK_ACL && !same_acl(&l->acl, p)) ||
+	    (request->flags & GH_RM_MEM_ACCEPT_CHECK_LABEL && request->label != p->label))
+		return GH_RM_ERROR_VALIDATE_FAILED;
+	if (request->flags & GH_RM_MEM_ACCEPT_MAP_OTHER)
+		return GH_RM_ERROR_DENIED;
+	if (!a)
+		return GH_RM_ERROR_VMID_INVALID;
+	if (p->owner == call->from)
+		return GH_RM_ERROR_DENIED;
+	if (request->flags & GH_RM_MEM_ACCEPT_SANITISE && !(a->rights & GH_RM_ACL_W))
+		return GH_RM_ERROR_ARGUMENT_INVALID;
+	return GH_RM_OK;
+}
+
 enum gh_rm_error rm_mem_accept(struct rm_call *call)
 {
 	struct gh_rm_mem_accept request;
@@ -312,25 +379,37 @@ enum gh_rm_error rm_mem_accept(struct rm_call *call)
 	p = memparcel_find(request.handle);
 	if (!p)
 		return GH_RM_ERROR_HANDLE_INVALID;
-	if (request.mem_type != GH_RM_MEM_NORMAL || request.trans_type != p->trans)
-		return GH_RM_ERROR_ARGUMENT_INVALID;
-	if ((request.flags & GH_RM_MEM_ACCEPT_CHECK_SANITISED && !p->sanitise) ||
-	    (request.flags & GH_RM_MEM_ACCEPT_CHECK_ACL && !same_acl(&l.acl, p)) ||
-	    (request.flags & GH_RM_MEM_ACCEPT_CHECK_LABEL && request.label != p->label))
-		return GH_RM_ERROR_VALIDATE_FAILED;
-	if (request.flags & GH_RM_MEM_ACCEPT_MAP_OTHER)
-		return GH_RM_ERROR_DENIED;
-	if (!memparcel_access(p, call->from))
-		return GH_RM_ERROR_VMID_INVALID;
-	return GH_RM_ERROR_DENIED;
+	err = check_accept(call, p, &request, &l);
+	if (!err)
+		err = accept(call, p, &l.sgl);
+	if (!err && request.flags & GH_RM_MEM_ACCEPT_SANITISE)
+		memparcel_clear(p);
+	return err;
 }
 
 enum gh_rm_error rm_mem_release(struct rm_call *call)
 {
 	struct gh_rm_mem_handle request;
+	struct mem_access *a;
+	struct memparcel *p;
 
 	memcpy(&request, call->data, sizeof(request));
-	return memparcel_find(request.handle) ? GH_RM_ERROR_DENIED : GH_RM_ERROR_HANDLE_INVALID;
+	p = memparcel_find(request.handle);
+	if (!p)
+		return GH_RM_ERROR_HANDLE_INVALID;
+	a = memparcel_access(p, call->from);
+	/* What the guest runs in stays. */
+	if (p->owner == call->from || !a || a->role == MEM_PRIVATE)
+		return GH_RM_ERROR_DENIED;
+	if (a->role == MEM_NOT_ACCEPTED)
+		return GH_RM_ERROR_MEM_RELEASED;
+	if (request.flags & ~GH_RM_MEM_SANITISE ||
+	    (request.flags & GH_RM_MEM_SANITISE && !(a->rights & GH_RM_ACL_W)))
+		return GH_RM_ERROR_ARGUMENT_INVALID;
+	if (request.flags & GH_RM_MEM_SANITISE)
+		memparcel_clear(p);
+	memparcel_unmap(p, a, rm_vm_find(call->from)->hyp);
+	return GH_RM_OK;
 }
 
 enum gh_rm_error rm_mem_reclaim(struct rm_call *call)
@@ -368,8 +447,69 @@ static void accept_for(struct rm_vm *vm, struct memparcel *p, uint32_t tag)
 		    vm->config.vdev[i].mem_label == p->label)
 			ok = p->state == MEMPARCEL_COMPLETE &&
 			     rm_vm_accept_buffer(vm, p) == GH_ERROR_OK;
-	rm_notify(ok ? GH_RM_NOTIFY_MEM_ACCEPTED : GH_RM_NOTIFY_MEM_RELEASED, &event,
+	rm_notify(p->owner, ok ? GH_RM_NOTIFY_MEM_ACCEPTED : GH_RM_NOTIFY_MEM_RELEASED, &event,
 		  sizeof(event));
+}
+
+/* MEM_SHARED: the parcel as its recipient needs to know it. */
+static void tell_shared(const struct rm_vm *vm, const struct memparcel *p, uint32_t tag)
+{
+	struct {
+		uint32_t handle;
+		uint8_t mem_type, trans_type, flags, zero;
+		uint16_t owner, reserved;
+		uint32_t label, tag;
+		uint16_t acls, reserved2;
+	} __attribute__((packed)) head = {
+		.handle = p->handle,
+		.trans_type = p->trans,
+		.flags = p->sanitise,
+		.owner = p->owner,
+		.label = p->label,
+		.tag = tag,
+		.acls = (uint16_t)p->access_count,
+	};
+	const uint32_t one = 1, none = 0;
+	uint8_t payload[RM_NOTIFY_MAX];
+	size_t at = sizeof(head);
+
+	_Static_assert(sizeof(head) + MEMPARCEL_ACCESS_MAX * sizeof(struct gh_rm_acl) <=
+			       RM_NOTIFY_MAX,
+		       "the largest access list");
+	memcpy(payload, &head, sizeof(head));
+	for (unsigned int i = 0; i < p->access_count; i++) {
+		struct gh_rm_acl e = { .vmid = p->access[i].vmid, .rights = p->access[i].rights };
+
+		memcpy(payload + at, &e, sizeof(e));
+		at += sizeof(e);
+	}
+	/* One size, and no attributes, unless the access list takes their place. */
+	if (at + sizeof(one) + sizeof(p->size) + sizeof(none) <= sizeof(payload)) {
+		memcpy(payload + at, &one, sizeof(one));
+		memcpy(payload + at + sizeof(one), &p->size, sizeof(p->size));
+		memcpy(payload + at + sizeof(one) + sizeof(p->size), &none, sizeof(none));
+		at += sizeof(one) + sizeof(p->size) + sizeof(none);
+	}
+	rm_notify(vm->vmid, GH_RM_NOTIFY_MEM_SHARED, payload, at);
+}
+
+/* How one recipient hears of it: by us when it has no way to act yet, else by its link. */
+static bool can_hear(const struct rm_vm *vm, bool shared)
+{
+	return vm && ((shared && vm->state == GH_RM_VM_STATE_READY) ||
+		      (vm->state == GH_RM_VM_STATE_RUNNING && rm_rpc_has(vm->vmid)));
+}
+
+static void notify_one(struct rm_vm *vm, struct memparcel *p, bool shared, uint32_t tag)
+{
+	const uint32_t recall[2] = { p->handle, tag };
+
+	if (vm->state == GH_RM_VM_STATE_READY)
+		accept_for(vm, p, tag);
+	else if (shared)
+		tell_shared(vm, p, tag);
+	else
+		rm_notify(vm->vmid, GH_RM_NOTIFY_MEM_RECALL, recall, sizeof(recall));
 }
 
 static enum gh_rm_error notify_each(struct memparcel *p, const struct list *to, bool shared,
@@ -378,15 +518,31 @@ static enum gh_rm_error notify_each(struct memparcel *p, const struct list *to, 
 	/* All recipients must be there and able to hear it before anything happens. */
 	for (unsigned int i = 0; i < to->count; i++) {
 		struct gh_rm_acl e = acl_entry(to, i);
-		const struct rm_vm *vm = rm_vm_find(e.vmid);
 
 		if (!memparcel_access(p, e.vmid))
 			return GH_RM_ERROR_ARGUMENT_INVALID;
-		if (!shared || !vm || vm->state != GH_RM_VM_STATE_READY)
+		if (!can_hear(rm_vm_find(e.vmid), shared))
 			return GH_RM_ERROR_NORESOURCE;
 	}
 	for (unsigned int i = 0; i < to->count; i++)
-		accept_for(rm_vm_find(acl_entry(to, i).vmid), p, tag);
+		notify_one(rm_vm_find(acl_entry(to, i).vmid), p, shared, tag);
+	return GH_RM_OK;
+}
+
+/* A recipient tells the owner. */
+static enum gh_rm_error notify_owner(const struct rm_call *call, struct memparcel *p,
+				     const struct gh_rm_mem_notify *request)
+{
+	struct gh_rm_mem_event event = { .handle = p->handle,
+					 .vmid = call->from,
+					 .tag = request->tag };
+
+	if (!memparcel_access(p, call->from))
+		return GH_RM_ERROR_DENIED;
+	rm_notify(p->owner,
+		  request->flags == GH_RM_MEM_NOTIFY_ACCEPTED ? GH_RM_NOTIFY_MEM_ACCEPTED
+							      : GH_RM_NOTIFY_MEM_RELEASED,
+		  &event, sizeof(event));
 	return GH_RM_OK;
 }
 
@@ -418,7 +574,11 @@ enum gh_rm_error rm_mem_notify(struct rm_call *call)
 	if ((p->owner == call->from) !=
 	    !!(request.flags & (GH_RM_MEM_NOTIFY_SHARED | GH_RM_MEM_NOTIFY_RECALL)))
 		return GH_RM_ERROR_DENIED;
-	if (!to.count || to.count > p->access_count || (p->tagged && p->tag != request.tag))
+	if (p->tagged && p->tag != request.tag)
+		return GH_RM_ERROR_ARGUMENT_INVALID;
+	if (p->owner != call->from)
+		return notify_owner(call, p, &request);
+	if (!to.count || to.count > p->access_count)
 		return GH_RM_ERROR_ARGUMENT_INVALID;
 	err = notify_each(p, &to, request.flags == GH_RM_MEM_NOTIFY_SHARED, request.tag);
 	if (!err) {

@@ -326,22 +326,105 @@ static void add_identity(struct rm_tree *t, int hypervisor, const struct rm_vm *
 		rm_tree_string(t, node, "qcom,vm-guid", vm->config.guid_text);
 }
 
-/* The capability's number is the vdevice's; guests without a link to us have no calls for it. */
-static void add_doorbell(struct rm_tree *t, const struct rm_vdev *v, unsigned int index)
+static void put_interrupt(struct rm_tree *t, int node, uint32_t intid, bool level)
 {
-	static const char *const compatible[] = { "qcom,gunyah-doorbell",
-						  "qcom,gunyah-capability" };
+	rm_tree_number(t, node, "interrupts", 0, 1);
+	rm_tree_number(t, node, "interrupts", intid - 32, 1);
+	rm_tree_number(t, node, "interrupts", level ? 4 : 1, 1);
+}
+
+/* A node named after a capability. */
+static int cap_node(struct rm_tree *t, const struct rm_vdev *v, uint64_t cap)
+{
 	char suffix[24];
 	int node;
 
-	put_hex(put_text(suffix, "@"), index, 16);
+	put_hex(put_text(suffix, "@"), cap, 16);
 	node = make_path(t, v->generate, suffix);
 	set_pushed(t, node, v);
-	set_compatible(t, node, compatible, 2);
-	rm_tree_u64(t, node, "reg", index);
-	rm_tree_number(t, node, "interrupts", 0, 1);
-	rm_tree_number(t, node, "interrupts", v->intid - 32, 1);
-	rm_tree_number(t, node, "interrupts", v->level ? 4 : 1, 1);
+	return node;
+}
+
+static void add_doorbell(struct rm_tree *t, const struct rm_vdev *v)
+{
+	static const char *const compatible[][2] = {
+		{ "qcom,gunyah-doorbell-source", "qcom,gunyah-capability" },
+		{ "qcom,gunyah-doorbell", "qcom,gunyah-capability" },
+	};
+	enum hyp_side side = v->type == RM_VDEV_SOURCE ? HYP_SENDER : HYP_RECEIVER;
+	const struct hyp_end *own = &v->channel[side].own;
+	int node = cap_node(t, v, own->cap);
+
+	set_compatible(t, node, compatible[side], 2);
+	rm_tree_u64(t, node, "reg", own->cap);
+	if (side == HYP_RECEIVER)
+		put_interrupt(t, node, own->intid, v->level[side]);
+	set_labels(t, node, v->label);
+}
+
+static void set_queue_sizes(struct rm_tree *t, int node, uint32_t size, uint32_t depth)
+{
+	rm_tree_set(t, node, "qcom,is-full-duplex", "", 0);
+	rm_tree_u32(t, node, "qcom,tx-message-size", size);
+	rm_tree_u32(t, node, "qcom,rx-message-size", size);
+	rm_tree_u32(t, node, "qcom,tx-queue-depth", depth);
+	rm_tree_u32(t, node, "qcom,rx-queue-depth", depth);
+}
+
+static const char *const queue_compatible[] = { "qcom,gunyah-message-queue",
+						"qcom,gunyah-capability" };
+
+static void set_peer(struct rm_tree *t, int node, const struct rm_vm *vm, const struct rm_vdev *v,
+		     const char *name)
+{
+	const struct rm_vm *peer = rm_vdev_peer(v);
+
+	rm_tree_u32(t, node, name, peer ? peer->vmid : vm->owner);
+}
+
+/* One direction. */
+static void add_queue(struct rm_tree *t, const struct rm_vdev *v)
+{
+	enum hyp_side side = v->has[HYP_SENDER] ? HYP_SENDER : HYP_RECEIVER;
+	const struct hyp_end *own = &v->channel[side].own;
+	int node = cap_node(t, v, own->cap);
+
+	set_compatible(t, node, queue_compatible, 2);
+	rm_tree_u64(t, node, "reg", own->cap);
+	rm_tree_set(t, node, side == HYP_SENDER ? "is-sender" : "is-receiver", "", 0);
+	rm_tree_u32(t, node, "tx_message_size", v->message_size);
+	rm_tree_u32(t, node, "tx_queue_depth", v->depth);
+	put_interrupt(t, node, own->intid, v->level[side]);
+	set_labels(t, node, v->label);
+}
+
+/* Both directions: to a peer, or to us. */
+static void add_pair(struct rm_tree *t, const struct rm_vm *vm, const struct rm_vdev *v,
+		     unsigned int index)
+{
+	static const char *const rm_compatible[] = { "gunyah-resource-manager",
+						     "qcom,resource-manager",
+						     "qcom,resource-manager-1-0" };
+	bool link = v->type == RM_VDEV_LINK;
+	uint64_t tx = link ? vm->link.tx_cap : v->channel[HYP_SENDER].own.cap;
+	uint64_t rx = link ? vm->link.rx_cap : v->channel[HYP_RECEIVER].own.cap;
+	int node = cap_node(t, v, rx);
+
+	if (link)
+		set_compatible(t, node, rm_compatible, 3);
+	set_compatible(t, node, queue_compatible, 2);
+	rm_tree_number(t, node, "reg", tx, 2);
+	rm_tree_number(t, node, "reg", rx, 2);
+	put_interrupt(t, node, v->intid[HYP_SENDER], v->level[HYP_SENDER]);
+	put_interrupt(t, node, v->intid[HYP_RECEIVER], v->level[HYP_RECEIVER]);
+	set_queue_sizes(t, node, v->message_size, v->depth);
+	if (link) {
+		rm_tree_u32(t, node, "qcom,free-irq-start", 0);
+		rm_tree_u32(t, node, "qcom,vdevice-handle", index);
+		return;
+	}
+	set_peer(t, node, vm, v, "qcom,peer-vmid");
+	set_peer(t, node, vm, v, "peer");
 	set_labels(t, node, v->label);
 }
 
@@ -373,7 +456,7 @@ static void add_shm(struct rm_tree *t, const struct rm_vm *vm, const struct rm_v
 	set_compatible(t, node, compatible, 1);
 	rm_tree_u32(t, node, "buffer", phandle);
 	rm_tree_u32(t, node, "memory-region", phandle);
-	rm_tree_u32(t, node, "peer", vm->owner);
+	set_peer(t, node, vm, v, "peer");
 	set_labels(t, node, v->label);
 	if (v->has_dma_base)
 		rm_tree_u64(t, node, "dma_base", v->dma_base);
@@ -396,10 +479,21 @@ static void add_hypervisor(struct rm_tree *t, const struct rm_vm *vm)
 	for (unsigned int i = 0; i < vm->config.vdevs; i++) {
 		const struct rm_vdev *v = &vm->config.vdev[i];
 
-		if (v->type == RM_VDEV_DOORBELL)
-			add_doorbell(t, v, i);
-		else
+		switch (v->type) {
+		case RM_VDEV_DOORBELL:
+		case RM_VDEV_SOURCE:
+			add_doorbell(t, v);
+			break;
+		case RM_VDEV_QUEUE:
+			add_queue(t, v);
+			break;
+		case RM_VDEV_PAIR:
+		case RM_VDEV_LINK:
+			add_pair(t, vm, v, i);
+			break;
+		default:
 			add_shm(t, vm, v);
+		}
 	}
 }
 
@@ -484,11 +578,7 @@ static void add_link(struct rm_tree *t, int hypervisor)
 		rm_tree_number(t, node, "interrupts", 1, 1);
 	}
 	rm_tree_u32(t, node, "qcom,free-irq-start", QUEUE_IRQ_FREE);
-	rm_tree_set(t, node, "qcom,is-full-duplex", "", 0);
-	rm_tree_u32(t, node, "qcom,tx-message-size", GH_RM_MSG_SIZE);
-	rm_tree_u32(t, node, "qcom,rx-message-size", GH_RM_MSG_SIZE);
-	rm_tree_u32(t, node, "qcom,tx-queue-depth", GH_RM_QUEUE_DEPTH);
-	rm_tree_u32(t, node, "qcom,rx-queue-depth", GH_RM_QUEUE_DEPTH);
+	set_queue_sizes(t, node, GH_RM_MSG_SIZE, GH_RM_QUEUE_DEPTH);
 }
 
 bool rm_patch_primary(void *dtb, size_t capacity)

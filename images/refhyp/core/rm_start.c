@@ -12,8 +12,6 @@
 #define VMMIO_SIZE   0x40000000ull /* forwarded to the host */
 #define GICD_SIZE    0x10000u
 #define GICD_DEFAULT 0x3fff0000ull
-#define VIRQ_FIRST   960u /* numbers that RM chooses itself */
-#define VIRQ_END     1020u
 #define BUFFER_ALIGN 0x200000ull
 
 /* The parcel of CONFIG_IMAGE, unless its owner took it back. */
@@ -122,50 +120,6 @@ static const char *init_vcpus(struct rm_vm *vm)
 	return NULL;
 }
 
-static bool intid_taken(const struct rm_config *c, uint32_t intid, unsigned int except)
-{
-	for (unsigned int i = 0; i < c->vdevs; i++)
-		if (i != except && c->vdev[i].type == RM_VDEV_DOORBELL && c->vdev[i].intid == intid)
-			return true;
-	return false;
-}
-
-static const char *init_doorbell(struct rm_vm *vm, unsigned int index)
-{
-	struct rm_config *c = &vm->config;
-	struct rm_vdev *v = &c->vdev[index];
-
-	for (uint32_t intid = VIRQ_FIRST; !v->intid && intid < VIRQ_END; intid++)
-		if (!intid_taken(c, intid, index))
-			v->intid = intid;
-	if (!v->intid || intid_taken(c, v->intid, index))
-		return "a doorbell's interrupt is taken, or none is left";
-	if (hyp_vm_add_doorbell(vm->hyp, v->intid, v->source_can_clear, &v->cap))
-		return "no doorbell left";
-	v->cap_valid = true;
-	return NULL;
-}
-
-static const char *init_vdevs(struct rm_vm *vm)
-{
-	struct rm_config *c = &vm->config;
-
-	for (unsigned int i = 0; i < c->vdevs; i++) {
-		const struct rm_vdev *v = &c->vdev[i];
-		const char *wrong = NULL;
-
-		if (v->type == RM_VDEV_OTHER)
-			return v->type_name;
-		if (!v->peer_default)
-			return "a vdevice's peer can only be the owner";
-		if (v->type == RM_VDEV_DOORBELL)
-			wrong = init_doorbell(vm, i);
-		if (wrong)
-			return wrong;
-	}
-	return NULL;
-}
-
 static const char *init_objects(struct rm_vm *vm, const struct memparcel *image)
 {
 	const char *wrong;
@@ -178,7 +132,7 @@ static const char *init_objects(struct rm_vm *vm, const struct memparcel *image)
 	wrong = init_gic(vm, image);
 	if (!wrong)
 		wrong = init_vcpus(vm);
-	return wrong ? wrong : init_vdevs(vm);
+	return wrong ? wrong : rm_vdev_init(vm);
 }
 
 enum gh_rm_error rm_vm_init(struct rm_call *call)
@@ -439,6 +393,7 @@ void rm_vm_release(struct rm_vm *vm)
 			if (a)
 				memparcel_unmap(p, a, vm->hyp);
 		}
+		rm_vdev_release(vm);
 		hyp_vm_destroy(vm->hyp);
 	}
 	vm->hyp = NULL;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/rm.h"
+#include "core/rm_rpc.h"
 
 #define PLATFORM_VMIDS 0xfffffff0u /* those below 32 that may be asked for by number */
 
@@ -68,8 +69,21 @@ void rm_vm_enter(struct rm_vm *vm, enum gh_rm_vm_state state)
 {
 	struct gh_rm_vm_status status = { .vmid = vm->vmid, .vm_state = (uint8_t)state };
 
+	struct rm_vm *peer = NULL;
+
 	vm->state = (uint8_t)state;
-	rm_notify(GH_RM_NOTIFY_VM_STATUS, &status, sizeof(status));
+	rm_notify(vm->owner, GH_RM_NOTIFY_VM_STATUS, &status, sizeof(status));
+	while ((peer = rm_vm_next(peer)))
+		if (peer->state == GH_RM_VM_STATE_RUNNING && rm_vdev_are_peers(peer, vm))
+			rm_notify(peer->vmid, GH_RM_NOTIFY_VM_STATUS, &status, sizeof(status));
+}
+
+/* Owners, and peers, see a VM. */
+bool rm_vm_sees(uint16_t from, const struct rm_vm *vm)
+{
+	const struct rm_vm *peer = rm_vm_find(from);
+
+	return vm->owner == from || (peer && rm_vdev_are_peers(peer, vm));
 }
 
 static void notify_exited(const struct rm_vm *vm, const struct hyp_halt *halt)
@@ -83,7 +97,9 @@ static void notify_exited(const struct rm_vm *vm, const struct hyp_halt *halt)
 		.reason_size = sizeof(reason[0]),
 	};
 
-	if (halt->type == GH_RM_EXIT_PSCI_SYSTEM_RESET2) {
+	if (halt->type == GH_RM_EXIT_VM_EXIT) {
+		reason[0] = halt->reset_type; /* what the guest says */
+	} else if (halt->type == GH_RM_EXIT_PSCI_SYSTEM_RESET2) {
 		exited.reason_size = sizeof(reason);
 		reason[0] = halt->smc64 ? GH_RM_EXIT_REASON_SMC64 : 0;
 		reason[1] = halt->reset_type;
@@ -92,7 +108,7 @@ static void notify_exited(const struct rm_vm *vm, const struct hyp_halt *halt)
 	}
 	memcpy(payload, &exited, sizeof(exited));
 	memcpy(payload + sizeof(exited), reason, sizeof(reason));
-	rm_notify(GH_RM_NOTIFY_VM_EXITED, payload, sizeof(exited) + exited.reason_size);
+	rm_notify(vm->owner, GH_RM_NOTIFY_VM_EXITED, payload, sizeof(exited) + exited.reason_size);
 }
 
 static void vm_exit(struct rm_vm *vm, const struct hyp_halt *halt)
@@ -102,13 +118,15 @@ static void vm_exit(struct rm_vm *vm, const struct hyp_halt *halt)
 	notify_exited(vm, halt);
 }
 
-void rm_vm_died(uint16_t vmid, const struct hyp_halt *halt)
+void rm_vm_died(uint16_t vmid)
 {
 	struct rm_vm *vm = rm_vm_find(vmid);
+	struct hyp_halt halt;
 
-	/* It may have been stopped or reset by force in the meantime. */
-	if (vm && rm_vm_may_enter(vm, GH_RM_VM_STATE_EXITED))
-		vm_exit(vm, halt);
+	/* It may have been stopped or reset by force in the meantime, and the VMID be another VM's. */
+	if (vm && vm->hyp && rm_vm_may_enter(vm, GH_RM_VM_STATE_EXITED) &&
+	    hyp_vm_halted(vm->hyp, &halt))
+		vm_exit(vm, &halt);
 }
 
 /* --- ALLOCATE, DEALLOCATE --- */
@@ -236,10 +254,14 @@ enum gh_rm_error rm_vm_stop(struct rm_call *call)
 	memcpy(&request, call->data, sizeof(request));
 	if (!rm_vm_may_enter(vm, GH_RM_VM_STATE_EXITED) || vm->config.no_shutdown)
 		return GH_RM_ERROR_VM_STATE;
-	/* Only a guest with a link to us could be asked; upstream's manager dies here. */
-	if (!(request.flags & GH_RM_VM_STOP_FORCE))
+	if (request.flags & GH_RM_VM_STOP_FORCE) {
+		vm_exit(vm, &forced);
+		return GH_RM_OK;
+	}
+	/* Only a guest with a link to us can be asked; upstream's manager dies here. */
+	if (!rm_rpc_has(vm->vmid))
 		return GH_RM_ERROR_NORESOURCE;
-	vm_exit(vm, &forced);
+	rm_notify(vm->vmid, GH_RM_NOTIFY_VM_SHUTDOWN, &request.reason, sizeof(request.reason));
 	return GH_RM_OK;
 }
 
@@ -269,9 +291,10 @@ enum gh_rm_error rm_vm_get_state(struct rm_call *call)
 
 	memcpy(&request, call->data, sizeof(request));
 	vm = rm_vm_find(request.vmid);
-	if (request.vmid == 0 || request.vmid == call->from)
+	/* Who asks runs, and so does the primary. */
+	if (request.vmid == 0 || request.vmid == call->from || request.vmid == GH_VMID_PRIMARY)
 		rm_put_u32(call, GH_RM_VM_STATE_RUNNING);
-	else if (request.vmid == GH_VMID_RM || (vm && vm->owner != call->from))
+	else if (request.vmid == GH_VMID_RM || (vm && !rm_vm_sees(call->from, vm)))
 		return GH_RM_ERROR_DENIED;
 	else if (vm)
 		rm_put_u32(call, vm->state);
@@ -280,10 +303,14 @@ enum gh_rm_error rm_vm_get_state(struct rm_call *call)
 	return GH_RM_OK;
 }
 
-/* Guests without a link cannot leave a message, so there is an empty one. */
 enum gh_rm_error rm_vm_get_crash_msg(struct rm_call *call)
 {
-	rm_put_u32(call, 0);
+	static const uint8_t padding[3];
+	const struct rm_vm *vm = call->vm;
+
+	rm_put_u32(call, vm->crash_size);
+	rm_put(call, vm->crash, vm->crash_size);
+	rm_put(call, padding, (4 - vm->crash_size % 4u) % 4u);
 	return GH_RM_OK;
 }
 
@@ -353,20 +380,32 @@ enum gh_rm_error rm_vm_set_firmware_mem(struct rm_call *call)
 	return err ? err : GH_RM_ERROR_ARGUMENT_INVALID;
 }
 
-/* --- Calls of a VM about itself, which the primary may make as little as end itself --- */
+/* --- Calls of a VM about itself --- */
 
 enum gh_rm_error rm_vm_exit(struct rm_call *call)
 {
 	uint8_t code = call->data[2], reserved = call->data[3];
+	struct rm_vm *vm = rm_vm_find(call->from);
+	struct hyp_halt halt = { .type = GH_RM_EXIT_VM_EXIT };
+	uint16_t flags;
 
+	memcpy(&flags, call->data, sizeof(flags));
 	if (reserved || code == EXIT_CODE_UNKNOWN || code > EXIT_CODE_LAST)
 		return GH_RM_ERROR_INVALID;
-	return GH_RM_ERROR_DENIED;
+	/* The primary would end itself. */
+	if (!vm)
+		return GH_RM_ERROR_DENIED;
+	if (!rm_vm_may_enter(vm, GH_RM_VM_STATE_EXITED))
+		return GH_RM_ERROR_VM_STATE;
+	halt.reset_type = flags | (uint32_t)code << 16;
+	vm_exit(vm, &halt);
+	return GH_RM_OK;
 }
 
-/* Nobody can read the primary's message: it is well formed, and forgotten. */
+/* For the owner to read. Nobody can read the primary's: it is well formed, and forgotten. */
 enum gh_rm_error rm_vm_set_crash_msg(struct rm_call *call)
 {
+	struct rm_vm *vm = rm_vm_find(call->from);
 	uint16_t size;
 
 	memcpy(&size, call->data, sizeof(size));
@@ -375,6 +414,10 @@ enum gh_rm_error rm_vm_set_crash_msg(struct rm_call *call)
 	for (size_t i = 4u + size; i < call->size; i++)
 		if (call->data[i])
 			return GH_RM_ERROR_INVALID;
+	if (vm) {
+		vm->crash_size = size < RM_CRASH_MAX ? size : RM_CRASH_MAX;
+		memcpy(vm->crash, call->data + 4, vm->crash_size);
+	}
 	return GH_RM_OK;
 }
 
@@ -390,14 +433,14 @@ static bool put_resource(struct rm_call *call, const struct gh_rm_hyp_resource *
 enum gh_rm_error rm_vm_get_hyp_resources(struct rm_call *call)
 {
 	struct gh_rm_vmid target;
-	const struct rm_config *c;
 	const struct rm_vm *vm;
 	uint32_t count = 0;
 	bool room;
 
 	memcpy(&target, call->data, sizeof(target));
 	if (target.vmid == call->from) {
-		rm_put_u32(call, 0); /* it has no vdevices but its link */
+		rm_put_u32(call,
+			   0); /* the primary has but its link, and a guest's are in its tree */
 		return GH_RM_OK;
 	}
 	vm = rm_vm_find(target.vmid);
@@ -407,7 +450,6 @@ enum gh_rm_error rm_vm_get_hyp_resources(struct rm_call *call)
 		return GH_RM_ERROR_DENIED;
 	if (vm->state == GH_RM_VM_STATE_LOAD || vm->state == GH_RM_VM_STATE_RESET)
 		return GH_RM_ERROR_NORESOURCE;
-	c = &vm->config;
 	room = rm_put_u32(call, 0);
 	for (unsigned int i = 0; room && i < vm->vcpus; i++, count++)
 		room = put_resource(call,
@@ -417,19 +459,7 @@ enum gh_rm_error rm_vm_get_hyp_resources(struct rm_call *call)
 					    .virq = vm->vcpu[i].virq,
 				    },
 				    vm->vcpu[i].cap);
-	for (unsigned int i = 0; vm->configured && room && i < c->vdevs; i++) {
-		if (c->vdev[i].type != RM_VDEV_DOORBELL || !c->vdev[i].cap_valid)
-			continue;
-		room = put_resource(call,
-				    &(struct gh_rm_hyp_resource){
-					    .type = GH_RM_RES_DOORBELL_TX,
-					    .partner_vmid = vm->vmid,
-					    .handle = i + 1,
-					    .label = c->vdev[i].label,
-				    },
-				    c->vdev[i].cap);
-		count++;
-	}
+	room = room && rm_vdev_put_resources(call, vm, &count);
 	memcpy(call->reply, &count, sizeof(count));
 	return room ? GH_RM_OK : GH_RM_ERROR_NORESOURCE;
 }

@@ -3,6 +3,7 @@
 #include "core/trap.h"
 
 #include "core/arch.h"
+#include "core/inject.h"
 #include "core/object.h"
 #include "core/platform.h"
 #include "core/vcpu.h"
@@ -289,12 +290,18 @@ void trap_return(void)
 	struct cpu *c = arch_cpu();
 
 	/* Killed, or wanted back by its host. */
-	if (c->current != c->host && (flag(&c->current->killed) || flag(&c->host->refresh)))
+	if (c->current != c->host &&
+	    (flag(&c->current->killed) || flag(&c->host->refresh) || c->rm_work))
 		vcpu_exit(c->current, RUN_READY, (struct run_result){ GH_VCPU_READY, { 0 } });
 	if (c->halted) {
 		c->halted = false;
-		rm_vm_halted(c->halted_vmid, &c->halt);
+		rm_vm_halted(c->halted_vmid);
 	}
+	if (c->rm_work) {
+		c->rm_work = false;
+		rm_poll();
+	}
+	inject_poll();
 	/* Once is enough: who asks again after this kicks this CPU as well. */
 	if (flag(&c->current->refresh))
 		vgic_refresh(c->current);

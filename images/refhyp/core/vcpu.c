@@ -3,6 +3,7 @@
 #include "core/vcpu.h"
 
 #include "core/arch.h"
+#include "core/inject.h"
 #include "core/object.h"
 #include "core/vgic.h"
 
@@ -85,6 +86,7 @@ void vcpu_exit(struct vcpu *v, enum run_state next, struct run_result result)
 	hyp_unlock(&v->vm->lock);
 	out[0] = GH_ERROR_OK;
 	report(out, result);
+	inject_result(GH_CALL_VCPU_RUN, out);
 	vtimer_program(c);
 }
 
@@ -150,6 +152,10 @@ void vcpu_halt(struct vcpu *v, enum run_state next, const struct hyp_halt *halt)
 	/* A sibling or the host may have brought the VM down already; then that is the reason. */
 	first = !vm->halted;
 	vm->halted = true;
+	if (first) {
+		vm->by_itself = true;
+		vm->halt = *halt;
+	}
 	for (unsigned int i = 0; i < vm->vcpus; i++)
 		if (&vm->vcpu[i] != v)
 			kill_one(&vm->vcpu[i]);
@@ -158,7 +164,6 @@ void vcpu_halt(struct vcpu *v, enum run_state next, const struct hyp_halt *halt)
 	if (first) {
 		c->halted = true;
 		c->halted_vmid = vm->vmid;
-		c->halt = *halt;
 	}
 }
 
@@ -389,6 +394,17 @@ void hyp_vm_kill(struct vm *vm)
 		}
 	}
 	hyp_unlock(&vm->lock);
+}
+
+bool hyp_vm_halted(struct vm *vm, struct hyp_halt *halt)
+{
+	bool halted;
+
+	hyp_lock(&vm->lock);
+	halted = vm->by_itself;
+	*halt = vm->halt;
+	hyp_unlock(&vm->lock);
+	return halted;
 }
 
 void vcpu_idle(struct cpu *c)

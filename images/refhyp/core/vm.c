@@ -6,12 +6,14 @@
 #include "core/vcpu.h"
 #include "core/vgic.h"
 
-#define IPA_BITS  36u
-#define ALIGN_GIC 0xffffull
+#define IPA_BITS	 36u
+#define CSPACE_SECONDARY 160u /* two for each vdevice, and the link */
+#define ALIGN_GIC	 0xffffull
 
 struct vm hyp_vms[HYP_VMS_MAX + 1];
 struct cpu hyp_cpus[HYP_CPUS_MAX];
 static hyp_spinlock_t vms_lock;
+static struct cap vm_caps[HYP_VMS_MAX][CSPACE_SECONDARY];
 
 struct vm *hyp_primary(void)
 {
@@ -151,8 +153,10 @@ struct vm *hyp_vm_create(uint16_t vmid)
 	vm->vmid = vmid;
 	vm->vcpus = 0;
 	vm->halted = false;
+	vm->by_itself = false;
 	vm->window_count = 0;
-	cap_init(&vm->cspace, NULL, 0);
+	cap_init(&vm->cspace, vm_caps[vm - hyp_vms - 1], CSPACE_SECONDARY);
+	vm->to_rm = vm->from_rm = NULL;
 	vgic_init(vm, 0, 0, 0);
 	if (arch_space_init(&vm->space, vmid))
 		return vm;
@@ -166,7 +170,7 @@ void hyp_vm_destroy(struct vm *vm)
 
 	if (!vm || vm->primary)
 		return;
-	doorbell_remove_all(vm);
+	msgq_remove_link(vm);
 	for (unsigned int i = 0; i < vm->vcpus; i++) {
 		struct vcpu *v = &vm->vcpu[i];
 

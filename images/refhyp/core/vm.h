@@ -26,6 +26,7 @@
 #define CPU_NONE	(-1)
 
 struct vcpu;
+struct msgq;
 
 /* What raises an interrupt; asserted() is read at the end of a level interrupt, under the VM's lock, so it takes none. */
 struct virq_source {
@@ -168,20 +169,23 @@ struct vm {
 	struct vgic gic;
 	struct vcpu vcpu[HYP_CPUS_MAX];
 	bool halted; /* the resource manager was told, or need not be */
+	bool by_itself;
+	struct hyp_halt halt; /* why, when by itself */
 
 	struct cspace cspace;
+	struct msgq *to_rm, *from_rm; /* NULL: it has no link */
 };
 
 /* A physical CPU. `current` comes first: the assembly needs it. */
 struct cpu {
 	struct vcpu *current;
-	struct vcpu *host; /* the primary's vCPU, which never leaves this CPU */
-	uint64_t stack_top;
+	struct vcpu *host;    /* the primary's vCPU, which never leaves this CPU */
+	uint64_t panic_stack; /* its top; the frames of what panicked stay as they are */
 	unsigned int id;
 	bool present;
-	bool halted; /* tell the resource manager before the primary goes on: */
+	bool rm_work; /* a guest's message waits for the resource manager: before the primary goes on */
+	bool halted; /* tell the resource manager, likewise: */
 	uint16_t halted_vmid;
-	struct hyp_halt halt;
 	hyp_spinlock_t timer_lock;
 	struct vcpu *timers; /* sorted by deadline */
 	uint64_t timer_set;  /* what the hardware is set to */

@@ -60,8 +60,8 @@ static inline struct a64_vcpu *a64(struct vcpu *v)
 /* entry.S */
 extern char refhyp_vectors[], refhyp_secondary[], image_start[], image_rodata[], image_data[],
 	image_end[];
-extern char refhyp_stacks[];
-#define STACK_SIZE   16384u /* a CPU's; the page below it is not mapped */
+extern char refhyp_stacks[], panic_stacks[]; /* a page a CPU of the latter */
+#define STACK_SIZE   16384u		     /* a CPU's; the page below it is not mapped */
 #define STACK_STRIDE (STACK_SIZE + HYP_PAGE)
 void a64_fp_save(void *q);
 void a64_fp_load(const void *q);

@@ -98,7 +98,7 @@ static void cpu_setup(unsigned int id)
 	SYS_WRITE(tpidr_el2, (uintptr_t)c);
 	SYS_WRITE(vbar_el2, (uintptr_t)refhyp_vectors);
 	c->id = id;
-	c->stack_top = (uintptr_t)refhyp_stacks + (id + 1ull) * STACK_STRIDE;
+	c->panic_stack = (uintptr_t)panic_stacks + (id + 1ull) * HYP_PAGE;
 	ISB();
 }
 

@@ -7,7 +7,7 @@
 #define REGS_PC		(31 * 8)
 #define REGS_SIZE	(34 * 8)	/* kept a multiple of 16 */
 #define CPU_CURRENT	0
-#define CPU_STACK	16
+#define CPU_PANIC	16
 
 	.section .text.entry, "ax"
 	.globl refhyp_entry
@@ -128,7 +128,7 @@ panic_entry:
 	msr	tpidr_el0, x1
 	mrs	x1, tpidr_el2
 	cbz	x1, .		/* not even a CPU structure yet: nothing can be printed */
-	ldr	x1, [x1, #CPU_STACK]
+	ldr	x1, [x1, #CPU_PANIC]
 	sub	x1, x1, #REGS_SIZE
 	stp	x2, x3, [x1, #16 * 1]
 	mov	sp, x1
@@ -232,5 +232,11 @@ a64_fp_load:
 	.globl refhyp_stacks
 refhyp_stacks:
 	.space	CPUS_MAX * STACK_STRIDE
+
+	.bss
+	.balign	4096
+	.globl panic_stacks
+panic_stacks:
+	.space	CPUS_MAX * 4096
 
 	.section .note.GNU-stack, "", %progbits

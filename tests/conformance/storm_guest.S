@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The hostile guest's entry, its vectors, and its ways to do what may end in an exception. MMU off, EL1. */
+#define STORM_ASM_STACKS 0x80040000
+
+	.text
+	.globl _start
+_start:
+	mrs	x0, mpidr_el1
+	and	x0, x0, #0xff
+	ldr	x1, =STORM_ASM_STACKS
+	add	x2, x0, #1
+	add	x1, x1, x2, lsl #14
+	msr	spsel, #1
+	mov	sp, x1
+	adr	x1, vectors
+	msr	vbar_el1, x1
+	isb
+	b	storm_main
+
+	/* Every register that C may lose; then x0 vector, x1 syndrome, x2 where, x3 address -> where to go on. */
+	.balign	2048
+vectors:
+	.set	vector, 0
+	.rept	16
+	.balign	128
+	sub	sp, sp, #192
+	stp	x0, x1, [sp]
+	mov	x0, #vector
+	b	taken
+	.set	vector, vector + 1
+	.endr
+
+taken:
+	stp	x2, x3, [sp, #16]
+	stp	x4, x5, [sp, #32]
+	stp	x6, x7, [sp, #48]
+	stp	x8, x9, [sp, #64]
+	stp	x10, x11, [sp, #80]
+	stp	x12, x13, [sp, #96]
+	stp	x14, x15, [sp, #112]
+	stp	x16, x17, [sp, #128]
+	stp	x18, x29, [sp, #144]
+	mrs	x1, spsr_el1
+	stp	x30, x1, [sp, #160]
+	mrs	x1, esr_el1
+	mrs	x2, elr_el1
+	mrs	x3, far_el1
+	bl	storm_exception
+	msr	elr_el1, x0
+	/* Back to EL1 with SP_EL1, whatever the storm wrote; interrupts as they were. */
+	ldp	x30, x1, [sp, #160]
+	and	x1, x1, #0x3c0
+	orr	x1, x1, #4
+	orr	x1, x1, #1
+	msr	spsr_el1, x1
+	ldp	x18, x29, [sp, #144]
+	ldp	x16, x17, [sp, #128]
+	ldp	x14, x15, [sp, #112]
+	ldp	x12, x13, [sp, #96]
+	ldp	x10, x11, [sp, #80]
+	ldp	x8, x9, [sp, #64]
+	ldp	x6, x7, [sp, #48]
+	ldp	x4, x5, [sp, #32]
+	ldp	x2, x3, [sp, #16]
+	ldp	x0, x1, [sp]
+	add	sp, sp, #192
+	eret
+
+	/* storm_jump(where, &back): goes there; an exception at the far end comes back to *back. */
+	.globl storm_jump
+storm_jump:
+	stp	x29, x30, [sp, #-16]!
+	adr	x2, 1f
+	str	x2, [x1]
+	blr	x0
+1:	ldp	x29, x30, [sp], #16
+	ret
+
+	.globl storm_hvc, storm_smc
+storm_hvc:
+	hvc	#0
+	ret
+storm_smc:
+	smc	#0
+	ret
+
+	/* storm_access(how, address, value): one of the accesses below; a load's value. */
+	.globl storm_access
+storm_access:
+	adr	x3, accesses
+	add	x3, x3, x0, lsl #3
+	mov	x4, x1
+	mov	x0, #0
+	br	x3
+accesses:
+	.macro	access text:vararg
+	\text
+	ret
+	.endm
+	access	ldrb w0, [x4]
+	access	ldrh w0, [x4]
+	access	ldr w0, [x4]
+	access	ldr x0, [x4]
+	access	ldrsb x0, [x4]
+	access	ldrsh w0, [x4]
+	access	ldrsw x0, [x4]
+	access	ldar x0, [x4]
+	access	ldxr x0, [x4]
+	access	ldp x0, x1, [x4]
+	access	ldr x0, [x4], #8
+	access	ldr x0, [x4, #-8]!
+	access	strb w2, [x4]
+	access	strh w2, [x4]
+	access	str w2, [x4]
+	access	str x2, [x4]
+	access	stlr x2, [x4]
+	access	stxr w0, x2, [x4]
+	access	stp x2, x3, [x4]
+	access	str x2, [x4], #8
+	access	stp x2, x3, [x4, #16]!
+	access	dc civac, x4
+	access	dc ivac, x4
+	access	dc zva, x4
+	access	ic ivau, x4
+	access	prfm pstl1keep, [x4]
+	.arch	armv8.1-a
+	access	ldadd x2, x0, [x4]
+	access	cas x2, x3, [x4]
+	access	swpal x2, x0, [x4]
+	.globl storm_accesses
+	.balign 8
+storm_accesses:
+	.quad	(storm_accesses - accesses) / 8
