@@ -24,6 +24,8 @@ agent := $(filter-out agent/main.c,$(sort $(wildcard agent/*.c)))
 agent_main := $(wildcard agent/main.c)
 ctl := $(sort $(wildcard agent/ctl/*.c))
 hyp_core := $(sort $(wildcard images/refhyp/core/*.c))
+# The part of the driver that also runs on the host, under tests.
+driver_codec := driver/rm_codec.c
 hyp_fake := $(wildcard images/refhyp/arch/fake.c)
 hyp_target := $(hyp_core) $(sort $(wildcard images/refhyp/arch/aarch64/*.[cS] \
 	images/refhyp/platform/qemu/*.[cS]))
@@ -33,7 +35,9 @@ hyp_ld := images/refhyp/platform/qemu/refhyp.ld
 driver := $(sort $(wildcard driver/*.[ch] driver/Kbuild)) $(wildcard api/gunyah/*.h)
 unit := $(sort $(wildcard tests/unit/test_*.c))
 conformance := $(sort $(wildcard tests/conformance/*))
-board_tests := $(sort $(shell grep -ls '^int main' tests/driver/*.c tests/board/*.c))
+driver_tests := $(sort $(shell grep -ls '^int main' tests/driver/*.c))
+driver_probe := $(sort $(wildcard tests/driver/module/*))
+driver_scripts := $(wildcard tests/driver/build tests/driver/init tests/driver/cap_16 tests/driver/unload)
 # The tests of the resource manager bring a hypervisor of their own.
 rm_helpers := tests/unit/hyp_fake.c tests/unit/rm_client.c
 unit_helpers := $(filter-out $(unit) $(rm_helpers),$(sort $(wildcard tests/unit/*.c)))
@@ -86,7 +90,7 @@ endif
 
 # ---- the targets that people type -------------------------------------------------------------
 .PHONY: help all deps demo board guest format install clean check check-lint check-unit check-fuzz \
-	check-cross check-api check-conformance check-board conformance fuzz bench bench-api lint
+	check-cross check-api check-conformance check-driver check-board conformance fuzz bench bench-api lint
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
@@ -105,7 +109,7 @@ conformance: refhyp out/conformance/initrd.cpio ## the ABI suite on refhyp: HYP=
 	@tests/conformance/run $(SUITE) $(if $(SEED),seed=$(SEED)) $(if $(OPS),ops=$(OPS))
 
 check: ## every test, as CI runs them
-	@tests/run lint unit fuzz cross api conformance board
+	@tests/run lint unit fuzz cross api conformance driver board
 
 check-lint: ## the rules of the source tree
 	@tests/run lint
@@ -125,6 +129,9 @@ check-api: ## the contract's lints, REST, gRPC and croftctl on the fake backend
 
 check-conformance: ## what refhyp presents, fault injection, and a storm: SEED= repeats one
 	@SEED=$(SEED) tests/run conformance
+
+check-driver: ## the driver alone, on the board: HYP=another hypervisor LINUX=6.12 ONLY=words
+	@tests/run driver
 
 check-board: ## the board, end to end
 	@tests/run board
@@ -222,6 +229,10 @@ out/$1/agent/version.o: flags.$1 += -DCROFT_VERSION='"$$(VERSION)"'
 out/$1/agent/openapi.o: api/openapi/croft.yaml
 out/$1/agent/descriptor.o: out/gen/api.pb
 
+# What the kernel's headers have beyond those of user space.
+$$(driver_codec:%.c=out/$1/%.o): flags.$1 += -Itests/unit/kernel
+out/$1/tests/unit/test_driver_codec.o out/$1/tests/fuzz/fuzz_driver_codec.o: flags.$1 += -Itests/unit/kernel
+
 out/$1/libvmm.a: $$(vmm:%.c=out/$1/%.o) out/stamp/sources
 	@mkdir -p $$(@D) && rm -f $$@
 	$$(call run,AR,$$(ar.$1) rcs $$@ $$(filter %.o,$$^))
@@ -251,23 +262,36 @@ native: $(parts:%=out/native/%)
 san: $(parts:%=out/san/%) out/san/librefhyp.a
 arm64: $(parts:%=out/arm64/%)
 clang: $(patsubst %.c,out/clang/%.o,$(vmm) $(agent) $(agent_main) $(ctl) $(hyp_core) $(hyp_fake) $(hyp_inject) \
-	$(unit) $(unit_helpers) $(rm_helpers) $(board_tests) $(bench))
+	$(unit) $(unit_helpers) $(rm_helpers) $(driver_tests) $(driver_codec) $(bench))
 
 # ---- tests -------------------------------------------------------------------------------------
 out/san/tests/unit/%: out/san/tests/unit/%.o $(unit_helpers:%.c=out/san/%.o) out/san/libagent.a \
 		out/san/libvmm.a out/san/librefhyp.a
 	$(call run,LINK,$(cc.san) $(flags.san) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(link) -lcmocka $(libs))
+out/san/tests/unit/test_driver_codec: $(driver_codec:%.c=out/san/%.o)
 $(filter out/san/tests/unit/test_rm_%,$(unit:%.c=out/san/%)): $(rm_helpers:%.c=out/san/%.o)
 
 out/fuzz/tests/fuzz/%: out/fuzz/tests/fuzz/%.o out/fuzz/libagent.a out/fuzz/libvmm.a \
 		out/fuzz/librefhyp.a
 	$(call run,LINK,$(cc.fuzz) $(flags.fuzz) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 		$(link) $(libs))
+out/fuzz/tests/fuzz/fuzz_driver_codec: $(driver_codec:%.c=out/fuzz/%.o)
 $(filter out/fuzz/tests/fuzz/fuzz_rm%,$(fuzz:%.c=out/fuzz/%)): $(rm_helpers:%.c=out/fuzz/%.o)
 
-# Programs that the tests run on the board.
-out/arm64/tests/%: out/arm64/tests/%.o out/arm64/libvmm.a
-	$(call run,LINK,$(cc.arm64) $(flags.arm64) -pie -o $@ $^ $(link) -lcmocka $(libs))
+# Programs that the tests run on the board, and the driver's samples; the board that runs them has no libraries.
+out/arm64/tests/driver/%: out/arm64/tests/driver/%.o
+	$(call run,LINK,$(cc.arm64) $(flags.arm64) -static -o $@ $^ $(link) -lfdt -lpthread)
+
+out/arm64/driver/samples/%: out/arm64/driver/samples/%.o
+	$(call run,LINK,$(cc.arm64) $(flags.arm64) -static -o $@ $^ $(link))
+
+out/arm64/driver/samples/guest.bin: driver/samples/guest.S | out/stamp/deps
+	@mkdir -p $(@D)
+	$(call run,AS,$(CROSS)gcc -c -o $@.o $< && $(CROSS)objcopy -O binary -j .text $@.o $@)
+
+out/arm64/driver/samples/guest.dtb: driver/samples/guest.dts | out/stamp/deps
+	@mkdir -p $(@D)
+	$(call run,DTC,dtc -q -O dtb -o $@ $<)
 
 # Peers and loads of the benchmarks; not sanitized, since they are measured.
 out/native/tests/bench/%: out/native/tests/bench/%.o
@@ -308,15 +332,44 @@ $(eval $(call hyp_image,refhyp-test,$(hyp_o) $(hyp_inject_o)))
 .PHONY: refhyp
 refhyp: $(if $(wildcard $(hyp_ld)),out/refhyp/refhyp.elf out/refhyp/refhyp-test.elf)
 
-# ---- the driver --------------------------------------------------------------------------------
-# Kbuild writes beside the sources, so it works on a copy.
-out/driver/gunyah.ko: $(driver) out/stamp/linux out/stamp/sources
-	@rm -rf out/driver && mkdir -p out/driver/api/gunyah
-	@cp $(filter driver/%,$(driver)) out/driver/ && cp api/gunyah/*.h out/driver/api/gunyah/
-	@$(MAKE) -C out/linux/hdr/build M=$(CURDIR)/out/driver ARCH=arm64 CROSS_COMPILE=$(CROSS) W=1 \
-		KCFLAGS=-Werror --no-print-directory modules 2>&1 | sed '/Skipping BTF generation/d'
+# ---- the driver, for Debian's own kernel and for a later one ------------------------------------
+out/stamp/linux-%: images/linux images/apt | out/stamp/deps out/stamp/sysroot
+	images/linux $*
+	@touch $@
 
-.PHONY: driver
+# Kbuild writes beside the sources, so it works on a copy.
+define kernel
+out/driver$1/gunyah.ko: $(driver) out/stamp/linux$1 out/stamp/sources
+	@rm -rf $$(@D) && mkdir -p $$(@D)/api/gunyah
+	@cp $$(filter driver/%,$(driver)) $$(@D)/ && cp api/gunyah/*.h $$(@D)/api/gunyah/
+	@$$(MAKE) -C out/linux$1/hdr/build M=$(CURDIR)/$$(@D) $(kbuild) modules 2>&1 | sed '/Skipping BTF generation/d'
+
+# The driver with all that it can have, and the module that looks into it.
+out/check-driver$1/module/driver_probe.ko: $(driver) $(driver_probe) out/stamp/linux$1 out/stamp/sources
+	@rm -rf $$(@D) && mkdir -p $$(@D)/api/gunyah
+	@cp $$(filter driver/%,$(driver)) $$(@D)/ && cp api/gunyah/*.h $$(@D)/api/gunyah/
+	@mv $$(@D)/Kbuild $$(@D)/Kbuild.driver && cp $(driver_probe) $$(@D)/
+	@$$(MAKE) -C out/linux$1/hdr/build M=$(CURDIR)/$$(@D) $(kbuild) CONFIG_GUNYAH_QCOM_PLATFORM=y modules 2>&1 | \
+		sed '/Skipping BTF generation/d'
+
+out/check-driver$1/initrd.cpio: out/check-driver$1/module/driver_probe.ko $(driver_scripts) images/cpio \
+		$(driver_tests:%.c=out/arm64/%) $(addprefix out/arm64/driver/samples/,vmm guest.bin guest.dtb)
+	tests/driver/build $$@ $$(dir $$<) $$(filter out/arm64/% %/cap_16 %/unload,$$^)
+endef
+kbuild := ARCH=arm64 CROSS_COMPILE=$(CROSS) W=1 KCFLAGS=-Werror CONFIG_DEBUG_INFO_BTF_MODULES= --no-print-directory
+$(eval $(call kernel,))
+$(eval $(call kernel,-6.12))
+
+# What sparse says; the contexts of guard() are beyond it.
+out/driver-sparse/ok: $(driver) out/stamp/linux out/stamp/sources
+	@rm -rf $(@D) && mkdir -p $(@D)/api/gunyah
+	@cp $(filter driver/%,$(driver)) $(@D)/ && cp api/gunyah/*.h $(@D)/api/gunyah/
+	@$(MAKE) -C out/linux/hdr/build M=$(CURDIR)/$(@D) $(kbuild) CONFIG_GUNYAH_QCOM_PLATFORM=y C=2 \
+		CHECK='sparse -Wno-context' modules 2>&1 | tee $(@D)/said | (! grep -E ': (warning|error):')
+	@touch $@
+
+.PHONY: driver driver-sparse
+driver-sparse: out/driver-sparse/ok
 driver: $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
 
 # ---- the ABI suite -----------------------------------------------------------------------------
@@ -349,12 +402,12 @@ out/guest/manifest.json: $(guest_files) out/stamp/linux out/stamp/sysroot
 
 board_files := $(sort $(wildcard images/board/*))
 out/board/initrd.cpio: $(board_files) out/stamp/linux out/stamp/sysroot \
-		$(programs:%=out/arm64/%) $(board_tests:%.c=out/arm64/%) $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
+		$(programs:%=out/arm64/%) $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
 	images/board/build
 
 .PHONY: guest-image board-image
 guest-image: $(if $(wildcard images/guest/build),out/guest/manifest.json)
 board-image: $(if $(wildcard images/board/build),out/board/initrd.cpio)
 
--include $(shell [ ! -d out ] || find out -path out/sysroot -prune -o -path out/linux -prune -o \
-	-path out/driver -prune -o -type f -name '*.d' -print)
+-include $(shell [ ! -d out ] || find out -path out/sysroot -prune -o -path 'out/linux*' -prune -o \
+	-path 'out/driver*' -prune -o -path '*/module' -prune -o -type f -name '*.d' -print)

@@ -9,19 +9,56 @@
 #include <linux/version.h>
 #include <linux/cleanup.h>
 #include <linux/eventfd.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#include <linux/qcom_scm.h>
+#else
+#include <linux/firmware/qcom/qcom_scm.h>
+#endif
 
 /* Since 6.8 an eventfd is signalled by one and no more. */
-static inline void gh_eventfd_signal(struct eventfd_ctx *ctx)
-{
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
-	eventfd_signal(ctx, 1);
+#define gh_eventfd_signal(ctx) eventfd_signal(ctx, 1)
 #else
-	eventfd_signal(ctx);
+#define gh_eventfd_signal(ctx) eventfd_signal(ctx)
 #endif
+
+/* Since 6.3 a VMA's flags are changed by functions, which lock it. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define gh_vma_set_flags(vma, flags)   ((vma)->vm_flags |= (flags))
+#define gh_vma_clear_flags(vma, flags) ((vma)->vm_flags &= ~(flags))
+#else
+#define gh_vma_set_flags(vma, flags)   vm_flags_set(vma, flags)
+#define gh_vma_clear_flags(vma, flags) vm_flags_clear(vma, flags)
+#endif
+
+/* Since 6.10 the string of a tracepoint is named once. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#define gh_assign_str(field, string) __assign_str(field, string)
+#else
+#define gh_assign_str(field, string) __assign_str(field)
+#endif
+
+/* Since 6.4 the owners that memory is taken from may be numbered above 31. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define GH_SCM_SOURCE_BITS 32
+#define gh_scm_source_t	   unsigned int
+#else
+#define GH_SCM_SOURCE_BITS 64
+#define gh_scm_source_t	   u64
+#endif
+
+static inline int gh_scm_assign(u64 addr, u64 size, u64 sources,
+				const struct qcom_scm_vmperm *owners, unsigned int count)
+{
+	gh_scm_source_t bits = (gh_scm_source_t)sources;
+
+	return bits == sources ? qcom_scm_assign_mem(addr, size, &bits, owners, count)
+			       : -EOPNOTSUPP;
 }
 
 /*

@@ -60,7 +60,7 @@ static int gh_function_parse(const struct gh_fn_desc *desc, const struct gh_func
 }
 
 static int gh_function_bind(struct gh_vm *vm, const struct gh_function_ops *ops,
-			    const union gh_fn_arg *arg)
+			    const union gh_fn_arg *arg, bool v8)
 {
 	struct gh_function *fn = kzalloc(sizeof(*fn), GFP_KERNEL_ACCOUNT);
 	int ret;
@@ -70,6 +70,7 @@ static int gh_function_bind(struct gh_vm *vm, const struct gh_function_ops *ops,
 		return -ENOMEM;
 	fn->ops = ops;
 	fn->vm = vm;
+	fn->v8 = v8;
 	fn->arg = *arg;
 	list_add_tail(&fn->node, &vm->functions);
 	ret = ops->bind(fn);
@@ -82,6 +83,7 @@ static int gh_function_bind(struct gh_vm *vm, const struct gh_function_ops *ops,
 
 static void gh_function_unbind(struct gh_function *fn)
 {
+	lockdep_assert_held(&fn->vm->lock);
 	fn->ops->unbind(fn);
 	list_del(&fn->node);
 	kfree(fn);
@@ -93,7 +95,7 @@ int gh_function_add(struct gh_vm *vm, const struct gh_fn_desc *desc)
 	union gh_fn_arg arg;
 	int ret = gh_function_parse(desc, &ops, &arg);
 
-	return ret ?: gh_function_bind(vm, ops, &arg);
+	return ret ?: gh_function_bind(vm, ops, &arg, false);
 }
 
 int gh_function_add_v8(struct gh_vm *vm, const struct gh_vm_function __user *user)
@@ -112,7 +114,7 @@ int gh_function_add_v8(struct gh_vm *vm, const struct gh_vm_function __user *use
 		return -ENOENT;
 	if (copy_from_user(&arg, user->data, ops->arg_size))
 		return -EFAULT;
-	return gh_function_bind(vm, ops, &arg);
+	return gh_function_bind(vm, ops, &arg, true);
 }
 
 int gh_function_remove(struct gh_vm *vm, const struct gh_fn_desc *desc)

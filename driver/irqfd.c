@@ -18,6 +18,7 @@
 #define GH_IRQFD_BIT 1ull
 
 struct gh_irqfd {
+	struct gh_vm *vm;
 	struct gh_ticket ticket;
 	struct eventfd_ctx *ctx;
 	wait_queue_head_t *queue; /* the eventfd's */
@@ -40,6 +41,8 @@ static void gh_irqfd_ring(struct gh_irqfd *irqfd)
 	if (error)
 		pr_err_ratelimited("gunyah: irqfd %u: doorbell: error %lld\n", irqfd->ticket.label,
 				   error);
+	else
+		atomic64_inc(&irqfd->vm->irqs_injected);
 }
 
 static int gh_irqfd_wake(wait_queue_entry_t *entry, unsigned int mode, int sync, void *key)
@@ -121,6 +124,7 @@ static int gh_irqfd_bind(struct gh_function *fn)
 	irqfd = kzalloc(sizeof(*irqfd), GFP_KERNEL_ACCOUNT);
 	if (!irqfd)
 		goto put;
+	irqfd->vm = fn->vm;
 	irqfd->level = arg->flags & GH_IRQFD_FLAGS_LEVEL;
 	irqfd->capid = GH_CAPID_INVALID;
 	irqfd->ticket.type = GH_RM_RES_DOORBELL_TX;

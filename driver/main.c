@@ -18,26 +18,33 @@
 
 static struct gh_rm *gh_rm;
 
-/* What the hypervisor said of itself. */
-static struct {
-	u64 api;
-	u64 features;
-} gh_identity;
-
-static const u32 gh_uids[][4] = {
-	{ GH_UID_0, GH_UID_1, GH_UID_2, GH_UID_3 },
-	{ GH_UID_QCOM_0, GH_UID_QCOM_1, GH_UID_QCOM_2, GH_UID_QCOM_3 },
+static const struct gh_product {
+	const char *name;
+	u32 uid[4];
+} gh_products[] = {
+	{ "gunyah", { GH_UID_0, GH_UID_1, GH_UID_2, GH_UID_3 } },
+	{ "qcom", { GH_UID_QCOM_0, GH_UID_QCOM_1, GH_UID_QCOM_2, GH_UID_QCOM_3 } },
+	{ "gunyah", { GH_UID_V8_0, GH_UID_V8_1, GH_UID_V8_2, GH_UID_V8_3 } },
+	{ "qcom", { GH_UID_V8_QCOM_0, GH_UID_V8_QCOM_1, GH_UID_V8_QCOM_2, GH_UID_V8_QCOM_3 } },
 };
 
-static bool gh_uid_known(const u32 uid[4])
+/* NULL for a foreign hypervisor. */
+static const struct gh_product *gh_product_of(const u32 uid[4])
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(gh_uids); i++)
-		if (!memcmp(uid, gh_uids[i], sizeof(gh_uids[i])))
-			return true;
-	return false;
+	for (i = 0; i < ARRAY_SIZE(gh_products); i++)
+		if (!memcmp(uid, gh_products[i].uid, sizeof(gh_products[i].uid)))
+			return &gh_products[i];
+	return NULL;
 }
+
+/* What the hypervisor said of itself. */
+static struct {
+	const struct gh_product *product;
+	u64 api;
+	u64 features;
+} gh_identity;
 
 static int gh_identify(struct device *dev)
 {
@@ -51,7 +58,8 @@ static int gh_identify(struct device *dev)
 	gh_hvc(&regs);
 	for (i = 0; i < 4; i++)
 		uid[i] = lower_32_bits(regs.x[i]);
-	if (!gh_uid_known(uid))
+	gh_identity.product = gh_product_of(uid);
+	if (!gh_identity.product)
 		return dev_err_probe(dev, -ENODEV, "unknown hypervisor %08x-%08x-%08x-%08x\n",
 				     uid[0], uid[1], uid[2], uid[3]);
 
@@ -128,6 +136,29 @@ static ssize_t features_show(struct device *dev, struct device_attribute *attr, 
 }
 static DEVICE_ATTR_RO(features);
 
+static ssize_t product_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", gh_identity.product->name);
+}
+static DEVICE_ATTR_RO(product);
+
+static ssize_t uid_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	const u32 *uid = gh_identity.product->uid;
+
+	return sysfs_emit(buf, "%08x-%08x-%08x-%08x\n", uid[0], uid[1], uid[2], uid[3]);
+}
+static DEVICE_ATTR_RO(uid);
+
+static ssize_t platform_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	char name[32];
+
+	gh_platform_name(name, sizeof(name));
+	return sysfs_emit(buf, "%s\n", name);
+}
+static DEVICE_ATTR_RO(platform);
+
 static ssize_t quarantined_vms_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%u\n", gh_vm_quarantine_count());
@@ -135,11 +166,10 @@ static ssize_t quarantined_vms_show(struct device *dev, struct device_attribute 
 static DEVICE_ATTR_RO(quarantined_vms);
 
 static struct attribute *gh_attrs[] = {
-	&dev_attr_api_version.attr,
-	&dev_attr_variant.attr,
-	&dev_attr_features.attr,
-	&dev_attr_quarantined_vms.attr,
-	NULL,
+	&dev_attr_api_version.attr, &dev_attr_variant.attr,
+	&dev_attr_features.attr,    &dev_attr_platform.attr,
+	&dev_attr_product.attr,	    &dev_attr_quarantined_vms.attr,
+	&dev_attr_uid.attr,	    NULL,
 };
 ATTRIBUTE_GROUPS(gh);
 
@@ -201,7 +231,30 @@ static struct platform_driver gh_driver = {
 		.suppress_bind_attrs = true,
 	},
 };
-module_platform_driver(gh_driver);
+
+static int __init gh_init(void)
+{
+	int ret;
+
+	if (IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM)) {
+		ret = gh_platform_qcom_init();
+		if (ret)
+			return ret;
+	}
+	ret = platform_driver_register(&gh_driver);
+	if (ret && IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM))
+		gh_platform_qcom_exit();
+	return ret;
+}
+module_init(gh_init);
+
+static void __exit gh_exit(void)
+{
+	platform_driver_unregister(&gh_driver);
+	if (IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM))
+		gh_platform_qcom_exit();
+}
+module_exit(gh_exit);
 
 MODULE_DESCRIPTION("Gunyah virtual machine manager");
 MODULE_LICENSE("GPL");

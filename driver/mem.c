@@ -8,12 +8,14 @@
  *
  * Locking: vm->lock is held by every caller.
  */
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/pgtable.h>
 #include <linux/sched/signal.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vm.h"
 
 #define GH_PIN_BATCH (PAGE_SIZE / sizeof(struct page *))
@@ -85,14 +87,14 @@ static int gh_ranges_add(struct gh_parcel *parcel, size_t *capacity, struct page
 		*capacity = larger;
 	}
 	for (i = 0; i < count; i++) {
-		u64 pfn = page_to_pfn(pages[i]);
+		u64 addr = page_to_phys(pages[i]);
 
 		last = parcel->ranges + parcel->range_count - 1;
-		if (parcel->range_count && last->pfn + last->pages == pfn)
-			last->pages++;
+		if (parcel->range_count && last->addr + last->size == addr)
+			last->size += PAGE_SIZE;
 		else
 			parcel->ranges[parcel->range_count++] =
-				(struct gh_mem_range){ .pfn = pfn, .pages = 1 };
+				(struct gh_mem_range){ .addr = addr, .size = PAGE_SIZE };
 	}
 	return 0;
 }
@@ -146,8 +148,8 @@ static void gh_region_unpin(struct gh_region *region)
 	for (i = 0; i < region->parcel.range_count; i++) {
 		struct gh_mem_range *range = &region->parcel.ranges[i];
 
-		unpin_user_page_range_dirty_lock(pfn_to_page(range->pfn), range->pages,
-						 region->writable);
+		unpin_user_page_range_dirty_lock(phys_to_page(range->addr),
+						 range->size >> PAGE_SHIFT, region->writable);
 		cond_resched();
 	}
 }
@@ -155,7 +157,9 @@ static void gh_region_unpin(struct gh_region *region)
 void gh_region_free(struct gh_vm *vm, struct gh_region *region)
 {
 	lockdep_assert_held(&vm->lock);
+	gh_region_unseal(vm, region);
 	gh_region_unpin(region);
+	trace_gunyah_mem(vm->vmid, &region->parcel, "unpin", 0);
 	account_locked_vm(vm->mm, region->pages, false);
 	if (!list_empty(&region->node)) {
 		list_del(&region->node);
@@ -169,6 +173,7 @@ static int gh_region_check_place(struct gh_vm *vm, const struct gh_userspace_mem
 {
 	struct gh_region *region;
 
+	lockdep_assert_held(&vm->lock);
 	list_for_each_entry(region, &vm->regions, node)
 		if (region->parcel.label == arg->label ||
 		    gh_region_overlaps(region, arg->guest_phys_addr, arg->memory_size))
@@ -193,6 +198,7 @@ int gh_region_add(struct gh_vm *vm, const struct gh_userspace_memory_region *arg
 		return -ENOMEM;
 	INIT_LIST_HEAD(&region->node);
 	region->gpa = arg->guest_phys_addr;
+	region->uaddr = arg->userspace_addr;
 	region->pages = arg->memory_size >> PAGE_SHIFT;
 	region->parcel.label = arg->label;
 	region->parcel.handle = GH_PARCEL_NONE;
@@ -212,6 +218,7 @@ int gh_region_add(struct gh_vm *vm, const struct gh_userspace_memory_region *arg
 		return ret;
 	}
 	ret = gh_region_pin(region, arg->userspace_addr);
+	trace_gunyah_mem(0, &region->parcel, "pin", ret);
 	if (ret) {
 		gh_region_free(vm, region);
 		return ret;

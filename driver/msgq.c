@@ -13,6 +13,7 @@
 
 #include "hypercall.h"
 #include "msgq.h"
+#include "trace.h"
 
 /*
  * The transmit interrupt is a hint: it was seen not to fire, so a full queue is also tried again by
@@ -46,6 +47,7 @@ static irqreturn_t gh_msgq_rx_thread(int irq, void *data)
 					    error);
 			break;
 		}
+		trace_gunyah_msgq_receive(size, more);
 		if (size <= GH_RM_MSG_SIZE)
 			msgq->recv(msgq->ctx, msgq->rx_buffer, size);
 		cond_resched();
@@ -59,8 +61,10 @@ int gh_msgq_send(struct gh_msgq *msgq, const void *data, size_t size, bool push,
 	s64 error;
 
 	for (;;) {
+		/* Before the try: an interrupt that comes from here on is not missed. */
 		smp_store_mb(msgq->tx_room, false);
 		error = gh_hyp_msgq_send(msgq->tx_capid, size, data, push ? GH_MSGQ_PUSH : 0);
+		trace_gunyah_msgq_send(size, push, error);
 		if (error != GH_ERROR_MSGQ_FULL)
 			return gh_error_to_errno(error);
 		if (time_after(jiffies, deadline))

@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "rm.h"
+#include "trace.h"
 #include "vm.h"
 
 static unsigned int rpc_timeout_ms = 60000;
@@ -41,40 +42,6 @@ struct gh_rm_call {
 	u32 value;    /* the word after its error word */
 	struct work_struct work;
 };
-
-static int gh_rm_error_to_errno(u32 error)
-{
-	switch ((s32)error) {
-	case GH_RM_OK:
-		return 0;
-	case GH_RM_ERROR_UNIMPLEMENTED:
-		return -EOPNOTSUPP;
-	case GH_RM_ERROR_NOMEM:
-		return -ENOMEM;
-	case GH_RM_ERROR_NORESOURCE:
-		return -ENODEV;
-	case GH_RM_ERROR_DENIED:
-		return -EPERM;
-	case GH_RM_ERROR_BUSY:
-		return -EBUSY;
-	case GH_RM_ERROR_INVALID:
-	case GH_RM_ERROR_ARGUMENT_INVALID:
-	case GH_RM_ERROR_HANDLE_INVALID:
-	case GH_RM_ERROR_VALIDATE_FAILED:
-	case GH_RM_ERROR_MAP_FAILED:
-	case GH_RM_ERROR_MEM_INVALID:
-	case GH_RM_ERROR_MEM_INUSE:
-	case GH_RM_ERROR_MEM_RELEASED:
-	case GH_RM_ERROR_VMID_INVALID:
-	case GH_RM_ERROR_LOOKUP_FAILED:
-	case GH_RM_ERROR_IRQ_INVALID:
-	case GH_RM_ERROR_IRQ_INUSE:
-	case GH_RM_ERROR_IRQ_RELEASED:
-		return -EINVAL;
-	default:
-		return -EBADMSG;
-	}
-}
 
 /*
  * The caller of this request gave up; what RM did for it must not be lost: a VMID goes back, and
@@ -149,87 +116,38 @@ static void gh_rm_reply(struct gh_rm *rm)
 
 static void gh_rm_message(struct gh_rm *rm)
 {
-	struct gh_rm_assembly *rx = &rm->rx;
+	const struct gh_rm_assembly *rx = &rm->rx;
 
-	rx->active = false;
+	trace_gunyah_rm_receive(rx);
 	if (rx->type == GH_RM_TYPE_REPLY)
 		gh_rm_reply(rm);
 	else if (rx->type == GH_RM_TYPE_NOTIFICATION)
 		gh_vm_notification(rm, rx->id, rx->data, rx->size);
 }
 
-/*
- * One packet of the queue. What does not follow the protocol is dropped: this packet, not what came
- * before it.
- */
 static void gh_rm_receive(void *ctx, const void *data, size_t size)
 {
 	struct gh_rm *rm = ctx;
-	struct gh_rm_assembly *rx = &rm->rx;
-	struct gh_rm_header header;
-	u8 type, fragments;
 
-	if (size < sizeof(header))
-		return;
-	memcpy(&header, data, sizeof(header));
-	data += sizeof(header);
-	size -= sizeof(header);
-	type = header.type & GH_RM_TYPE_MASK;
-	fragments = header.type >> GH_RM_FRAGMENTS_SHIFT;
-	if (header.api != GH_RM_API || fragments > GH_RM_FRAGMENTS_MAX || size > GH_RM_PAYLOAD)
-		return;
-
-	if (type == GH_RM_TYPE_CONTINUATION) {
-		if (!rx->active || le32_to_cpu(header.id) != rx->id ||
-		    le16_to_cpu(header.seq) != rx->seq || fragments != rx->fragments)
-			return;
-		rx->got++;
-	} else {
-		rx->active = true;
-		rx->type = type;
-		rx->fragments = fragments;
-		rx->got = 0;
-		rx->seq = le16_to_cpu(header.seq);
-		rx->id = le32_to_cpu(header.id);
-		rx->size = 0;
-	}
-	/* At most fragments + 1 packets come here, each checked above: the buffer holds them. */
-	memcpy(rx->data + rx->size, data, size);
-	rx->size += size;
-	if (rx->got == rx->fragments)
+	if (gh_rm_assemble(&rm->rx, data, size))
 		gh_rm_message(rm);
 }
 
-static int gh_rm_send(struct gh_rm *rm, const struct gh_rm_call *call, const void *request,
-		      size_t size)
+static int gh_rm_send(struct gh_rm *rm, const struct gh_rm_frame *frame)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(rpc_timeout_ms);
-	unsigned int fragments = size ? DIV_ROUND_UP(size, GH_RM_PAYLOAD) - 1 : 0;
-	struct gh_rm_header header = {
-		.api = GH_RM_API,
-		.seq = cpu_to_le16(call->seq),
-		.id = cpu_to_le32(call->id),
-	};
+	unsigned int packets = gh_rm_packet_count(frame->size);
 	unsigned int i;
-	int ret;
+	size_t size;
+	int ret = 0;
 
 	lockdep_assert_held(&rm->call_lock);
-	for (i = 0; i <= fragments; i++) {
-		size_t part = min_t(size_t, size, GH_RM_PAYLOAD);
-
-		header.type = i ? GH_RM_TYPE_CONTINUATION : GH_RM_TYPE_REQUEST;
-		header.type |= fragments << GH_RM_FRAGMENTS_SHIFT;
-		memcpy(rm->tx_buffer, &header, sizeof(header));
-		if (part)
-			memcpy(rm->tx_buffer + sizeof(header), request, part);
-		ret = gh_msgq_send(&rm->msgq, rm->tx_buffer, sizeof(header) + part, i == fragments,
-				   deadline);
-		if (ret)
-			return ret;
-		request += part;
-		size -= part;
+	for (i = 0; i < packets && !ret; i++) {
+		size = gh_rm_packet(frame, i, rm->tx_buffer);
+		ret = gh_msgq_send(&rm->msgq, rm->tx_buffer, size, i == packets - 1, deadline);
 	}
-	return 0;
+	trace_gunyah_rm_send(frame, packets, ret);
+	return ret;
 }
 
 static int gh_rm_wait(struct gh_rm *rm, struct gh_rm_call *call)
@@ -281,7 +199,7 @@ static int gh_rm_check_reply(struct gh_rm_request *request, struct gh_rm_call *c
 	if (!call->reply)
 		return -ENOMEM;
 	if (call->size < sizeof(error))
-		return -EBADMSG;
+		return -EPROTO;
 	memcpy(&error, call->reply, sizeof(error));
 	ret = gh_rm_error_to_errno(le32_to_cpu(error));
 	request->outcome = ret ? GH_RM_REFUSED : GH_RM_GRANTED;
@@ -295,6 +213,11 @@ static int gh_rm_check_reply(struct gh_rm_request *request, struct gh_rm_call *c
 
 int gh_rm_call(struct gh_rm *rm, struct gh_rm_request *request, void **reply, size_t *reply_size)
 {
+	struct gh_rm_frame frame = {
+		.id = request->id,
+		.payload = request->data,
+		.size = request->size,
+	};
 	struct gh_rm_call *call;
 	int ret;
 
@@ -309,10 +232,12 @@ int gh_rm_call(struct gh_rm *rm, struct gh_rm_request *request, void **reply, si
 	init_completion(&call->done);
 
 	guard(mutex)(&rm->call_lock);
-	call->seq = request->seq = rm->seq++;
+	frame.seq = rm->seq++;
+	request->seq = frame.seq;
+	call->seq = frame.seq;
 	scoped_guard(spinlock, &rm->lock)
 		rm->call = call;
-	ret = gh_rm_send(rm, call, request->data, request->size);
+	ret = gh_rm_send(rm, &frame);
 	if (ret) {
 		/* RM forgets a message whose last fragment did not come. */
 		scoped_guard(spinlock, &rm->lock)

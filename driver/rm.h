@@ -11,24 +11,16 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
-#include "api/gunyah/abi.h"
 #include "msgq.h"
-
-#define GH_RM_REQUEST_MAX (GH_RM_FRAGMENTS_MAX * GH_RM_PAYLOAD)
-#define GH_RM_MESSAGE_MAX ((GH_RM_FRAGMENTS_MAX + 1) * GH_RM_PAYLOAD)
+#include "rm_codec.h"
 
 struct gh_rm_call;
 
-/* The message being put together from its fragments; only the receive thread. */
-struct gh_rm_assembly {
-	bool active;
-	u8 type;
-	u8 fragments; /* continuations announced */
-	u8 got;	      /* continuations seen */
-	u16 seq;
-	u32 id;
-	size_t size;
-	u8 *data; /* GH_RM_MESSAGE_MAX bytes */
+/* What not every RM has. */
+enum gh_rm_optional {
+	GH_RM_HAS_CONTEXT,  /* VM_SET_CONTEXT */
+	GH_RM_HAS_FIRMWARE, /* VM_SET_FIRMWARE_MEM */
+	GH_RM_OPTIONAL_COUNT,
 };
 
 struct gh_rm {
@@ -40,15 +32,18 @@ struct gh_rm {
 	struct mutex call_lock; /* one request at a time; protects the next two */
 	u8 *tx_buffer;		/* GH_RM_MSG_SIZE bytes */
 	u16 seq;
-	u16 host_vmid; /* 0: not asked yet */
+
+	/* Learned once and then the same for ever. */
+	u16 host_vmid;			    /* 0: not asked yet */
+	int provides[GH_RM_OPTIONAL_COUNT]; /* 0: not asked yet, 1: yes, or an errno */
 
 	spinlock_t lock;	 /* protects the next three */
 	struct gh_rm_call *call; /* the request that waits for its reply, or NULL */
 	struct list_head lost;	 /* requests given up, whose replies may still come */
 	unsigned int lost_count;
 
-	struct gh_rm_assembly rx;
-	struct xarray vms; /* VMID to struct gh_vm; its lock is held around notifications */
+	struct gh_rm_assembly rx; /* only the receive thread */
+	struct xarray vms;	  /* VMID to struct gh_vm; its lock is held around notifications */
 };
 
 /* Binds to the device's node. All goes with the device. Errors: those of gh_msgq_init, ENOMEM. */
@@ -73,51 +68,59 @@ struct gh_rm_request {
  * Sends a request and waits for the reply, not interrupted by signals but no longer than the
  * module's rpc_timeout_ms. On success *reply (if asked for) is the payload after the error word, to
  * be freed with kfree, and *reply_size its bytes. A reply that comes later is still recognised, and
- * what it granted is given back. Errors: E2BIG, ENOMEM, ETIMEDOUT, EBADMSG (a reply too short), or
- * RM's error as errno (ABI, RM error codes).
+ * what it granted is given back. Errors: E2BIG, ENOMEM, ETIMEDOUT, EPROTO (a reply too short to
+ * tell), or RM's error as errno (ABI, RM error codes).
  */
 int gh_rm_call(struct gh_rm *rm, struct gh_rm_request *request, void **reply, size_t *reply_size);
 
 /* Typed requests; each sleeps like gh_rm_call and returns its errors. */
 
-struct gh_mem_range {
-	u64 pfn;
-	u64 pages;
-};
+/*
+ * 0 if RM has it, EOPNOTSUPP if not, or gh_rm_call's errors. Asked with a message of no length,
+ * which an RM that knows the id refuses for its length.
+ */
+int gh_rm_provides(struct gh_rm *rm, enum gh_rm_optional what);
 
-/* Memory that RM knows as one thing. */
-struct gh_parcel {
-	u32 label;
-	u32 handle;   /* GH_PARCEL_NONE unless given away */
-	bool lost;    /* whether RM took it is not known: the reply did not come */
-	u16 lost_seq; /* of the request whose reply it is */
-	bool lend;
-	u8 guest_rights; /* GH_RM_ACL_* */
-	size_t range_count;
-	struct gh_mem_range *ranges; /* physically contiguous runs */
-};
-#define GH_PARCEL_NONE 0xffffffffu
-
-struct gh_rm_hyp_resources {
+struct gh_rm_resources {
+	const struct gh_rm_hyp_resource *records;
 	u32 count;
-	struct gh_rm_hyp_resource records[];
 };
 
 int gh_rm_get_host_vmid(struct gh_rm *rm, u16 *vmid);
 int gh_rm_vm_allocate(struct gh_rm *rm, u16 *vmid);
 /* DEALLOCATE, INIT, START and RESET: the requests that carry a VMID and nothing else. */
 int gh_rm_vm_request(struct gh_rm *rm, u32 id, u16 vmid);
+/* enum gh_rm_vm_state, as the RM has it now. */
+int gh_rm_vm_get_state(struct gh_rm *rm, u16 vmid, u32 *state);
 /* Forced: an unforced stop ends a resource manager whose guest has no link to it. */
 int gh_rm_vm_stop(struct gh_rm *rm, u16 vmid);
-int gh_rm_vm_configure(struct gh_rm *rm, u16 vmid, u32 handle, u64 dtb_offset, u64 dtb_size);
-/* *resources is freed with kfree. */
-int gh_rm_vm_get_resources(struct gh_rm *rm, u16 vmid, struct gh_rm_hyp_resources **resources);
+
+/* A part of a parcel. */
+struct gh_rm_slice {
+	u32 handle;
+	u64 offset;
+	u64 size;
+};
+
+int gh_rm_vm_configure(struct gh_rm *rm, u16 vmid, u16 auth, const struct gh_rm_slice *dtb);
+int gh_rm_vm_set_firmware(struct gh_rm *rm, u16 vmid, const struct gh_rm_slice *firmware);
+/* `reg` is a register set in bits 15:8 (GH_RM_CONTEXT_*) and an index in bits 7:0. */
+int gh_rm_vm_set_context(struct gh_rm *rm, u16 vmid, u32 reg, u64 value);
+/* *records points into *reply, which is freed with kfree. */
+int gh_rm_vm_get_resources(struct gh_rm *rm, u16 vmid, void **reply,
+			   struct gh_rm_resources *resources);
 /*
  * Lends or shares the parcel and sets its handle as soon as RM has given one: an error with a
  * handle set means that the parcel has to be reclaimed. Without a handle `lost` may be set: then
  * nobody knows whose the memory is.
  */
 int gh_rm_mem_give(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel);
+/*
+ * Settles whose the memory of a lost or doubtful parcel is, by asking for it: the RM answers in the
+ * order in which it was asked, so what it says now holds for the request that was given up. Nobody
+ * may have accepted the parcel: its VM was never configured, or is reset. 0 when it is known.
+ */
+int gh_rm_mem_settle(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel);
 int gh_rm_mem_reclaim(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel);
 
 #endif

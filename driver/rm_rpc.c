@@ -5,10 +5,9 @@
  *
  * No locks of its own; gh_rm_call serialises.
  */
-#include <linux/mm.h>
-
 #include "compat.h"
 #include "rm.h"
+#include "trace.h"
 
 static int gh_rm_plain(struct gh_rm *rm, u32 id, const void *data, size_t size)
 {
@@ -21,18 +20,11 @@ static int gh_rm_plain(struct gh_rm *rm, u32 id, const void *data, size_t size)
 static int gh_rm_word(struct gh_rm *rm, struct gh_rm_request *request, u32 *word)
 {
 	void *reply __free(kfree) = NULL;
-	__le32 value;
 	size_t size;
 	int ret;
 
 	ret = gh_rm_call(rm, request, &reply, &size);
-	if (ret)
-		return ret;
-	if (size != sizeof(value))
-		return -EBADMSG;
-	memcpy(&value, reply, sizeof(value));
-	*word = le32_to_cpu(value);
-	return 0;
+	return ret ?: gh_rm_decode_word(reply, size, word);
 }
 
 int gh_rm_get_host_vmid(struct gh_rm *rm, u16 *vmid)
@@ -78,6 +70,22 @@ int gh_rm_vm_request(struct gh_rm *rm, u32 id, u16 vmid)
 	return gh_rm_plain(rm, id, &message, sizeof(message));
 }
 
+int gh_rm_vm_get_state(struct gh_rm *rm, u16 vmid, u32 *state)
+{
+	struct gh_rm_vmid message = { .vmid = cpu_to_le16(vmid) };
+	struct gh_rm_request request = {
+		.id = GH_RM_VM_GET_STATE,
+		.data = &message,
+		.size = sizeof(message),
+	};
+	u32 word;
+	int ret = gh_rm_word(rm, &request, &word);
+
+	if (!ret)
+		*state = word & 0xff;
+	return ret;
+}
+
 int gh_rm_vm_stop(struct gh_rm *rm, u16 vmid)
 {
 	struct gh_rm_vm_stop message = {
@@ -89,20 +97,65 @@ int gh_rm_vm_stop(struct gh_rm *rm, u16 vmid)
 	return gh_rm_plain(rm, GH_RM_VM_STOP, &message, sizeof(message));
 }
 
-int gh_rm_vm_configure(struct gh_rm *rm, u16 vmid, u32 handle, u64 dtb_offset, u64 dtb_size)
+int gh_rm_vm_configure(struct gh_rm *rm, u16 vmid, u16 auth, const struct gh_rm_slice *dtb)
 {
 	struct gh_rm_vm_config_image message = {
 		.vmid = cpu_to_le16(vmid),
-		.auth = cpu_to_le16(GH_RM_AUTH_NONE),
-		.mem_handle = cpu_to_le32(handle),
-		.dtb_offset = cpu_to_le64(dtb_offset),
-		.dtb_size = cpu_to_le64(dtb_size),
+		.auth = cpu_to_le16(auth),
+		.mem_handle = cpu_to_le32(dtb->handle),
+		.dtb_offset = cpu_to_le64(dtb->offset),
+		.dtb_size = cpu_to_le64(dtb->size),
 	};
 
 	return gh_rm_plain(rm, GH_RM_VM_CONFIG_IMAGE, &message, sizeof(message));
 }
 
-int gh_rm_vm_get_resources(struct gh_rm *rm, u16 vmid, struct gh_rm_hyp_resources **resources)
+int gh_rm_vm_set_firmware(struct gh_rm *rm, u16 vmid, const struct gh_rm_slice *firmware)
+{
+	struct gh_rm_vm_set_firmware_mem message = {
+		.vmid = cpu_to_le16(vmid),
+		.mem_handle = cpu_to_le32(firmware->handle),
+		.offset = cpu_to_le64(firmware->offset),
+		.size = cpu_to_le64(firmware->size),
+	};
+
+	return gh_rm_plain(rm, GH_RM_VM_SET_FIRMWARE_MEM, &message, sizeof(message));
+}
+
+int gh_rm_vm_set_context(struct gh_rm *rm, u16 vmid, u32 reg, u64 value)
+{
+	struct gh_rm_vm_set_context message = {
+		.vmid = cpu_to_le16(vmid),
+		.set = reg >> 8,
+		.index = reg & 0xff,
+		.value = cpu_to_le64(value),
+	};
+
+	return gh_rm_plain(rm, GH_RM_VM_SET_CONTEXT, &message, sizeof(message));
+}
+
+int gh_rm_provides(struct gh_rm *rm, enum gh_rm_optional what)
+{
+	static const u32 ids[] = {
+		[GH_RM_HAS_CONTEXT] = GH_RM_VM_SET_CONTEXT,
+		[GH_RM_HAS_FIRMWARE] = GH_RM_VM_SET_FIRMWARE_MEM,
+	};
+	struct gh_rm_request request = { .id = ids[what] };
+	int known = READ_ONCE(rm->provides[what]);
+
+	/* Asked twice by two VMs at once, the answer is the same. */
+	if (!known) {
+		known = gh_rm_call(rm, &request, NULL, NULL);
+		if (request.outcome == GH_RM_UNKNOWN || known == -ENOMEM)
+			return known;
+		known = known == -EOPNOTSUPP ? known : 1;
+		WRITE_ONCE(rm->provides[what], known);
+	}
+	return min(known, 0);
+}
+
+int gh_rm_vm_get_resources(struct gh_rm *rm, u16 vmid, void **reply,
+			   struct gh_rm_resources *resources)
 {
 	struct gh_rm_vmid message = { .vmid = cpu_to_le16(vmid) };
 	struct gh_rm_request request = {
@@ -110,140 +163,90 @@ int gh_rm_vm_get_resources(struct gh_rm *rm, u16 vmid, struct gh_rm_hyp_resource
 		.data = &message,
 		.size = sizeof(message),
 	};
-	void *reply __free(kfree) = NULL;
-	struct gh_rm_hyp_resources *all;
-	__le32 count;
 	size_t size;
 	int ret;
 
-	ret = gh_rm_call(rm, &request, &reply, &size);
-	if (ret)
-		return ret;
-	if (size < sizeof(count))
-		return -EBADMSG;
-	memcpy(&count, reply, sizeof(count));
-	/* The size of the message bounds the count, never the other way round. */
-	if ((size - sizeof(count)) % sizeof(all->records[0]) ||
-	    le32_to_cpu(count) != (size - sizeof(count)) / sizeof(all->records[0]))
-		return -EBADMSG;
-	all = reply;
-	all->count = le32_to_cpu(count);
-	*resources = no_free_ptr(reply);
-	return 0;
+	ret = gh_rm_call(rm, &request, reply, &size);
+	return ret ?: gh_rm_decode_resources(*reply, size, &resources->records, &resources->count);
 }
 
-/*
- * Appends to a message under construction. The buffers below are made large enough by their only
- * callers.
- */
-static void *gh_rm_put(void *at, const void *data, size_t size)
+static int gh_rm_mem_append(struct gh_rm *rm, u16 vmid, const struct gh_parcel *parcel,
+			    void *buffer)
 {
-	memcpy(at, data, size);
-	return at + size;
-}
+	size_t next = gh_rm_given_first(parcel), size;
+	int ret = 0;
 
-static void *gh_rm_put_ranges(void *at, const struct gh_mem_range *ranges, size_t count)
-{
-	struct gh_rm_list list = { .count = cpu_to_le16(count) };
-	size_t i;
-
-	at = gh_rm_put(at, &list, sizeof(list));
-	for (i = 0; i < count; i++) {
-		struct gh_rm_sgl entry = {
-			.ipa = cpu_to_le64(PFN_PHYS(ranges[i].pfn)),
-			.size = cpu_to_le64(ranges[i].pages << PAGE_SHIFT),
-		};
-
-		at = gh_rm_put(at, &entry, sizeof(entry));
+	while (next < parcel->range_count && !ret) {
+		size = gh_rm_encode_append(parcel, next, &next, buffer);
+		ret = gh_rm_plain(rm, GH_RM_MEM_APPEND, buffer, size);
+		trace_gunyah_mem(vmid, parcel, "append", ret);
 	}
-	return at;
-}
-
-#define GH_RM_RANGES_SIZE (sizeof(struct gh_rm_list) + GH_RM_LIST_MAX * sizeof(struct gh_rm_sgl))
-
-/* The guest first; with SHARE the host keeps everything. */
-static void *gh_rm_put_acl(void *at, u16 guest, const struct gh_parcel *parcel, u16 host)
-{
-	struct gh_rm_acl acl[2] = {
-		{ .vmid = cpu_to_le16(guest), .rights = parcel->guest_rights },
-		{ .vmid = cpu_to_le16(host), .rights = GH_RM_ACL_R | GH_RM_ACL_W | GH_RM_ACL_X },
-	};
-	unsigned int count = parcel->lend ? 1 : 2;
-	struct gh_rm_list list = { .count = cpu_to_le16(count) };
-
-	at = gh_rm_put(at, &list, sizeof(list));
-	return gh_rm_put(at, acl, count * sizeof(acl[0]));
-}
-
-static int gh_rm_mem_append(struct gh_rm *rm, const struct gh_parcel *parcel, void *buffer)
-{
-	size_t done = GH_RM_LIST_MAX;
-	int ret;
-
-	while (done < parcel->range_count) {
-		size_t count = min_t(size_t, parcel->range_count - done, GH_RM_LIST_MAX);
-		bool last = done + count == parcel->range_count;
-		struct gh_rm_mem_append message = {
-			.handle = cpu_to_le32(parcel->handle),
-			.flags = last ? GH_RM_MEM_APPEND_DONE : 0,
-		};
-		void *end = gh_rm_put(buffer, &message, sizeof(message));
-
-		end = gh_rm_put_ranges(end, parcel->ranges + done, count);
-		ret = gh_rm_plain(rm, GH_RM_MEM_APPEND, buffer, end - buffer);
-		if (ret)
-			return ret;
-		done += count;
-	}
-	return 0;
+	return ret;
 }
 
 /* Without an answer nobody knows whose the memory is, until the answer comes. */
 static void gh_parcel_lose(struct gh_parcel *parcel, const struct gh_rm_request *request)
 {
 	parcel->lost = request->outcome != GH_RM_REFUSED;
+	parcel->doubtful = true;
 	parcel->lost_seq = request->seq;
 }
 
 int gh_rm_mem_give(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 {
-	struct gh_rm_mem_share message = { .mem_type = GH_RM_MEM_NORMAL,
-					   .label = cpu_to_le32(parcel->label) };
+	void *buffer __free(kfree) = kmalloc(GH_RM_MEM_SIZE, GFP_KERNEL);
 	struct gh_rm_request request = {
 		.id = parcel->lend ? GH_RM_MEM_LEND : GH_RM_MEM_SHARE,
+		.data = buffer,
 		.vmid = vmid,
 	};
-	size_t first = min_t(size_t, parcel->range_count, GH_RM_LIST_MAX);
-	struct gh_rm_list attributes = {};
-	void *buffer __free(kfree) = NULL;
 	u16 host = 0;
-	void *end;
-	int ret;
+	int ret = 0;
 
-	if (!parcel->lend) {
-		ret = gh_rm_get_host_vmid(rm, &host);
-		if (ret)
-			return ret;
-	}
-	buffer =
-		kmalloc(sizeof(message) + sizeof(struct gh_rm_list) + 2 * sizeof(struct gh_rm_acl) +
-				GH_RM_RANGES_SIZE + sizeof(attributes),
-			GFP_KERNEL);
 	if (!buffer)
 		return -ENOMEM;
-	if (first < parcel->range_count)
-		message.flags = GH_RM_MEM_SHARE_APPEND;
-	end = gh_rm_put(buffer, &message, sizeof(message));
-	end = gh_rm_put_acl(end, vmid, parcel, host);
-	end = gh_rm_put_ranges(end, parcel->ranges, first);
-	end = gh_rm_put(end, &attributes, sizeof(attributes));
-
-	request.data = buffer;
-	request.size = end - buffer;
+	if (!parcel->lend)
+		ret = gh_rm_get_host_vmid(rm, &host);
+	if (ret)
+		return ret;
+	request.size = gh_rm_encode_give(parcel, vmid, host, buffer);
 	ret = gh_rm_word(rm, &request, &parcel->handle);
+	trace_gunyah_mem(vmid, parcel, parcel->lend ? "lend" : "share", ret);
 	if (ret)
 		gh_parcel_lose(parcel, &request);
-	return ret ?: gh_rm_mem_append(rm, parcel, buffer);
+	return ret ?: gh_rm_mem_append(rm, vmid, parcel, buffer);
+}
+
+int gh_rm_mem_settle(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
+{
+	void *buffer __free(kfree) = kmalloc(GH_RM_MEM_SIZE, GFP_KERNEL);
+	struct gh_rm_request request = { .id = GH_RM_MEM_QCOM_LOOKUP_SGL, .data = buffer };
+	u32 handle = GH_PARCEL_NONE;
+	u16 host = 0;
+	int ret = 0;
+
+	if (!buffer)
+		return -ENOMEM;
+	/* One message holds no more, and what is not complete is not found. */
+	if (parcel->range_count > GH_RM_LIST_MAX)
+		return parcel->lost ? -ETIMEDOUT : 0;
+	if (!parcel->lend)
+		ret = gh_rm_get_host_vmid(rm, &host);
+	if (ret)
+		return ret;
+	request.size = gh_rm_encode_lookup(parcel, vmid, host, buffer);
+	ret = gh_rm_word(rm, &request, &handle);
+	trace_gunyah_mem(vmid, parcel, "lookup", ret);
+	if (request.outcome == GH_RM_UNKNOWN)
+		return ret;
+	/* EINVAL: no such parcel. Other refusals tell nothing. */
+	if (!ret || ret == -EINVAL)
+		parcel->handle = ret ? GH_PARCEL_NONE : handle;
+	else if (parcel->lost)
+		return ret;
+	parcel->lost = false;
+	parcel->doubtful = false;
+	return 0;
 }
 
 int gh_rm_mem_reclaim(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
@@ -257,6 +260,7 @@ int gh_rm_mem_reclaim(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 	};
 	int ret = gh_rm_call(rm, &request, NULL, NULL);
 
+	trace_gunyah_mem(vmid, parcel, "reclaim", ret);
 	if (!ret)
 		parcel->handle = GH_PARCEL_NONE;
 	else

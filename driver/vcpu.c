@@ -20,6 +20,7 @@
 
 #include "compat.h"
 #include "hypercall.h"
+#include "trace.h"
 #include "vm.h"
 
 /* How long after a vCPU's end the RM may take to say how the VM ended. */
@@ -39,10 +40,11 @@ struct gh_vcpu {
 	struct kref ref;  /* the function and the file */
 	struct gh_vm *vm; /* valid while the file is open, or the function bound */
 	u32 id;
+	bool v8; /* RUN starts the VM, and immediate_exit is no error */
 	struct gh_ticket ticket;
 	struct list_head node;
 
-	struct mutex run_lock;
+	struct mutex run_lock; /* held in GH_VCPU_RUN; protects all down to `gone` */
 	struct gh_resource *resource;
 	char irq_name[32];
 	struct gh_vcpu_run *run; /* the page that user space maps */
@@ -227,10 +229,11 @@ static int gh_vcpu_handle(struct gh_vcpu *vcpu, const struct gh_vcpu_result *res
 
 static int gh_vcpu_step(struct gh_vcpu *vcpu)
 {
-	struct gh_vcpu_result result;
+	struct gh_vcpu_result result = {};
 	u64 begin;
 	s64 error;
 
+	lockdep_assert_held(&vcpu->run_lock);
 	/*
 	 * Before the call: a wake-up that comes from here on, even while the call returns, is not
 	 * missed.
@@ -241,14 +244,16 @@ static int gh_vcpu_step(struct gh_vcpu *vcpu)
 	if (gh_vm_state(vcpu->vm) != GH_RM_VM_STATE_RUNNING)
 		return gh_vcpu_exit_down(vcpu);
 	if (READ_ONCE(vcpu->run->immediate_exit))
-		return -EINTR;
+		return vcpu->v8 ? 1 : -EINTR;
 	if (signal_pending(current))
 		return -ERESTARTSYS;
 
+	trace_gunyah_vcpu_run(vcpu->vm->vmid, vcpu->id, vcpu->resume[0], vcpu->resume[1]);
 	begin = ktime_get_ns();
 	error = gh_hyp_vcpu_run(vcpu->resource->capid, vcpu->resume, &result);
 	gh_count(&vcpu->stats.run_ns, ktime_get_ns() - begin);
 	gh_count(&vcpu->stats.runs, 1);
+	trace_gunyah_vcpu_exit(vcpu->vm->vmid, vcpu->id, error, result.state, result.data);
 	if (error == GH_ERROR_RETRY || error == GH_ERROR_BUSY) {
 		/*
 		 * BUSY: the RM is inside, unwinding a vCPU of a VM that ends. The resume words
@@ -274,6 +279,7 @@ static int gh_vcpu_step(struct gh_vcpu *vcpu)
 /* What user space owes from the last exit. */
 static void gh_vcpu_resume(struct gh_vcpu *vcpu)
 {
+	lockdep_assert_held(&vcpu->run_lock);
 	if (vcpu->pending != GH_PENDING_READ)
 		return;
 	vcpu->resume[0] = 0;
@@ -285,6 +291,12 @@ static int gh_vcpu_do_run(struct gh_vcpu *vcpu)
 {
 	int ret;
 
+	/* In v8, the first to run a vCPU starts the VM. */
+	if (vcpu->v8 && gh_vm_state(vcpu->vm) == GH_RM_VM_NONE) {
+		ret = gh_vm_start(vcpu->vm);
+		if (ret)
+			return ret;
+	}
 	/* A START that is under way is waited for. */
 	if (gh_vm_state(vcpu->vm) != GH_RM_VM_STATE_RUNNING) {
 		if (mutex_lock_interruptible(&vcpu->vm->lock))
@@ -316,6 +328,7 @@ static int gh_vcpu_get_stats(struct gh_vcpu *vcpu, void __user *user)
 	struct gh_vcpu_stats stats = vcpu->stats;
 
 	stats.wakeup_irqs = atomic64_read(&vcpu->wakeup_irqs);
+	stats.vm_injected = atomic64_read(&vcpu->vm->irqs_injected);
 	return copy_to_user(user, &stats, sizeof(stats)) ? -EFAULT : 0;
 }
 
@@ -429,6 +442,7 @@ static int gh_vcpu_bind(struct gh_function *fn)
 	kref_init(&vcpu->ref);
 	vcpu->vm = fn->vm;
 	vcpu->id = fn->arg.vcpu.id;
+	vcpu->v8 = fn->v8;
 	mutex_init(&vcpu->run_lock);
 	init_waitqueue_head(&vcpu->wait);
 	snprintf(vcpu->irq_name, sizeof(vcpu->irq_name), "gh-vcpu:%u", vcpu->id);

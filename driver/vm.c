@@ -3,9 +3,8 @@
  * The VM's file and the references to the VM: GH_CREATE_VM, the ioctls of a VM fd, and the way to
  * the teardown.
  *
- * Locking: vm->lock (mutex) serialises every ioctl of the VM and START; it is taken interruptibly
- * here and by the work items unconditionally. vm->state_lock is inside it. Lock order: vm->lock,
- * then a vCPU's run lock, then vm->state_lock.
+ * Locking: vm->lock serialises every ioctl of the VM and START; it is taken interruptibly here and
+ * by the work items unconditionally. See vm.h.
  */
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
@@ -93,6 +92,99 @@ static int gh_vm_set_dtb(struct gh_vm *vm, const void __user *user)
 	return 0;
 }
 
+static int gh_vm_set_firmware(struct gh_vm *vm, const void __user *user)
+{
+	struct gh_vm_firmware_config arg;
+	u64 end;
+	int ret;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (check_add_overflow(arg.guest_phys_addr, arg.size, &end))
+		return -EOVERFLOW;
+	if (!arg.size)
+		return -EINVAL;
+	ret = gh_rm_provides(vm->rm, GH_RM_HAS_FIRMWARE);
+	if (ret)
+		return ret;
+	if (mutex_lock_interruptible(&vm->lock))
+		return -ERESTARTSYS;
+	guard(gh_locked)(&vm->lock);
+	if (vm->start_called)
+		return -EBUSY;
+	vm->firmware_gpa = arg.guest_phys_addr;
+	vm->firmware_size = arg.size;
+	return 0;
+}
+
+static bool gh_boot_reg_known(u32 reg)
+{
+	u32 index = reg & 0xff;
+
+	switch (reg >> 8) {
+	case GH_BOOT_REG_SET_X:
+		return index <= 31;
+	case GH_BOOT_REG_SET_PC:
+		return index == 0;
+	case GH_BOOT_REG_SET_SP:
+		return index <= 2;
+	default:
+		return false;
+	}
+}
+
+/* A register that is set twice keeps the last value, so the array never overflows. */
+static void gh_boot_context_set(struct gh_boot_context *boot, const struct gh_vm_boot_context *arg)
+{
+	unsigned int i = 0;
+
+	while (i < boot->count && boot->regs[i].reg != arg->reg)
+		i++;
+	boot->regs[i] = *arg;
+	boot->count = max(boot->count, i + 1);
+}
+
+static int gh_vm_set_boot_context(struct gh_vm *vm, const void __user *user)
+{
+	struct gh_vm_boot_context arg;
+	int ret;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (!gh_boot_reg_known(arg.reg) || arg.reserved)
+		return -EINVAL;
+	ret = gh_rm_provides(vm->rm, GH_RM_HAS_CONTEXT);
+	/* What a kernel without this ioctl would say: VMMs know how to go on then. */
+	if (ret == -EOPNOTSUPP)
+		return -ENOTTY;
+	if (ret)
+		return ret;
+	if (mutex_lock_interruptible(&vm->lock))
+		return -ERESTARTSYS;
+	guard(gh_locked)(&vm->lock);
+	if (vm->start_called)
+		return -EINVAL;
+	gh_boot_context_set(&vm->boot, &arg);
+	return 0;
+}
+
+/* No resource manager gives back the memory of a running guest; what may be asked is checked. */
+static int gh_vm_reclaim_region(struct gh_vm *vm, const void __user *user)
+{
+	struct gh_vm_reclaim_region arg;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (current->mm != vm->mm)
+		return -EPERM;
+	if (!arg.size || !PAGE_ALIGNED(arg.size) || !PAGE_ALIGNED(arg.guest_phys_addr))
+		return -EINVAL;
+	if (mutex_lock_interruptible(&vm->lock))
+		return -ERESTARTSYS;
+	guard(gh_locked)(&vm->lock);
+	return gh_region_find(vm, arg.guest_phys_addr, arg.size) ? -EOPNOTSUPP : -EINVAL;
+}
+
 static int gh_vm_function(struct gh_vm *vm, unsigned int cmd, const void __user *user)
 {
 	struct gh_fn_desc desc;
@@ -124,6 +216,12 @@ static long gh_vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return gh_vm_set_region(vm, user, true);
 	case GH_VM_SET_DTB_CONFIG:
 		return gh_vm_set_dtb(vm, user);
+	case GH_VM_ANDROID_SET_FW_CONFIG:
+		return gh_vm_set_firmware(vm, user);
+	case GH_VM_SET_BOOT_CONTEXT:
+		return gh_vm_set_boot_context(vm, user);
+	case GH_VM_RECLAIM_REGION:
+		return gh_vm_reclaim_region(vm, user);
 	case GH_VM_START:
 		return gh_vm_start(vm);
 	case GH_VM_ADD_FUNCTION:

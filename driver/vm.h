@@ -6,6 +6,7 @@
 #ifndef GH_VM_H
 #define GH_VM_H
 
+#include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
@@ -17,7 +18,25 @@
 
 #include "api/gunyah/abi.h"
 #include "api/gunyah/ioctl.h"
+#include "platform.h"
 #include "rm.h"
+
+/*
+ * Locking, outermost first:
+ *
+ *   vm->lock	 (mutex) set-up, START and teardown of one VM; the lists of a VM
+ *   mmap lock	 of the process, while regions are pinned, sealed and opened again
+ *   run_lock	 (mutex) of one vCPU: held by the thread inside GH_VCPU_RUN
+ *   call_lock	 (mutex) of the resource manager: one request at a time
+ *   rm->vms	 (xarray's spinlock) held around a notification
+ *   state_lock	 (spinlock) the state of one VM, the list of vCPUs to wake
+ *   rm->lock	 (spinlock) the call that waits for its reply, and those given up
+ *   the lock of an eventfd's wait queue, in which a doorbell is rung
+ *
+ * The receive thread takes none of the mutexes: replies and notifications come while a request
+ * waits. A running vCPU takes no lock but its own run_lock, and reads vm->state and vm->io without
+ * one. Nothing is called in user space with a lock held but copy_from_user under vm->lock.
+ */
 
 /* The RM lets one owner have so many parcels; more regions could never be given. */
 #define GH_VM_REGIONS_MAX 64
@@ -26,9 +45,20 @@
 struct gh_region {
 	struct list_head node; /* vm->regions */
 	u64 gpa;
+	u64 uaddr; /* where the VM's creator had it mapped */
 	u64 pages;
-	bool writable; /* pinned for writing: pages are dirty when they go back */
+	bool writable;	    /* pinned for writing: pages are dirty when they go back */
+	bool sealed;	    /* see seal.c */
+	bool keep_dontcopy; /* a mapping was not to be copied before it was sealed */
+	const struct gh_platform_ops *platform; /* who has to hear of its way back, or NULL */
 	struct gh_parcel parcel;
+};
+
+/* Registers that the boot vCPU starts with: what GH_VM_SET_BOOT_CONTEXT stored. */
+#define GH_VM_BOOT_REGS_MAX 36
+struct gh_boot_context {
+	unsigned int count;
+	struct gh_vm_boot_context regs[GH_VM_BOOT_REGS_MAX];
 };
 
 struct gh_io_table;
@@ -43,6 +73,8 @@ struct gh_vm {
 	struct list_head regions;
 	unsigned int region_count;
 	u64 dtb_gpa, dtb_size;
+	u64 firmware_gpa, firmware_size; /* size 0: none */
+	struct gh_boot_context boot;
 	struct list_head functions;
 	struct list_head tickets;
 	struct list_head resources;   /* received, and not taken by a ticket */
@@ -58,13 +90,14 @@ struct gh_vm {
 
 	bool counted; /* among the quarantined, and holds the module */
 
-	spinlock_t
-		state_lock; /* protects the next five; taken inside `lock` and the lock of rm->vms */
+	spinlock_t state_lock;	   /* protects the next five */
 	enum gh_rm_vm_state state; /* only moves forward, see gh_vm_advance */
 	struct gh_vm_exit_info exit_info;
 	struct list_head vcpus; /* bound vCPUs, woken when the VM ends */
 	bool quarantined;	/* the teardown failed; an answer of the RM starts it again */
 	bool retry_wanted;	/* that answer came before the teardown had failed */
+
+	atomic64_t irqs_injected; /* doorbells rung by irqfds */
 
 	wait_queue_head_t state_wait;
 	struct work_struct start_work;
@@ -104,8 +137,14 @@ int gh_region_add(struct gh_vm *vm, const struct gh_userspace_memory_region *arg
 int gh_region_remove(struct gh_vm *vm, u32 label);
 /* The region that holds the whole range, or NULL. */
 struct gh_region *gh_region_find(struct gh_vm *vm, u64 gpa, u64 size);
-/* Unpins and frees; the RM must not know the region's memory any more. */
+/* Opens, unpins and frees; the RM must not know the region's memory any more. */
 void gh_region_free(struct gh_vm *vm, struct gh_region *region);
+
+/*
+ * seal.c: lent memory is kept from the host's kernel. Before it is lent; gh_region_free undoes it.
+ */
+void gh_region_seal(struct gh_vm *vm, struct gh_region *region);
+void gh_region_unseal(struct gh_vm *vm, struct gh_region *region);
 
 /*
  * resource.c: what the RM hands out, and the tickets of those who want it. All with vm->lock held.
@@ -163,6 +202,7 @@ struct gh_function {
 	struct list_head node; /* vm->functions */
 	const struct gh_function_ops *ops;
 	struct gh_vm *vm;
+	bool v8; /* added by the v8 form, whose rules hold for it */
 	union gh_fn_arg arg;
 	void *data; /* of ops */
 };

@@ -13,15 +13,21 @@
 #include <linux/moduleparam.h>
 
 #include "compat.h"
+#include "trace.h"
 #include "vm.h"
 
 static unsigned int state_timeout_ms = 60000;
 module_param(state_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(state_timeout_ms, "how long to wait for a VM to stop or to be reset");
 
-/* A teardown that failed is tried again this long after, each time twice as long, so many times. */
-#define GH_RETRY_AFTER (10 * HZ)
-#define GH_RETRIES     6
+static unsigned int retry_ms = 10000;
+module_param(retry_ms, uint, 0644);
+MODULE_PARM_DESC(retry_ms,
+		 "how long after it a failed teardown is tried again, each time twice as long");
+
+/* So often by the clock; an answer of the resource manager always makes it try. */
+#define GH_RETRIES	      6
+#define GH_RETRIES_DEALLOCATE 3
 
 static atomic_t gh_quarantined = ATOMIC_INIT(0);
 
@@ -61,6 +67,7 @@ static void gh_vm_advance_locked(struct gh_vm *vm, enum gh_rm_vm_state state)
 	if (gh_state_rank(state) <= gh_state_rank(vm->state))
 		return;
 	WRITE_ONCE(vm->state, state);
+	trace_gunyah_vm_state(vm->vmid, state);
 	if (state != GH_RM_VM_STATE_RUNNING)
 		gh_vcpus_wake(vm);
 	wake_up_all(&vm->state_wait);
@@ -107,25 +114,20 @@ static void gh_vm_retry(struct gh_vm *vm)
 	}
 }
 
-static void gh_vm_exited(struct gh_vm *vm, const struct gh_rm_vm_exited *message, size_t size)
+static void gh_vm_exited(struct gh_vm *vm, const struct gh_vm_exit_info *info)
 {
-	size_t reason = min_t(size_t, le32_to_cpu(message->reason_size), size - sizeof(*message));
-
 	guard(spinlock)(&vm->state_lock);
 	if (gh_state_rank(vm->state) >= gh_state_rank(GH_RM_VM_STATE_EXITED))
 		return;
-	vm->exit_info.type = le16_to_cpu(message->exit_type);
-	vm->exit_info.reason_size = le32_to_cpu(message->reason_size);
-	memcpy(vm->exit_info.reason, message->reason,
-	       min_t(size_t, reason, GH_VM_MAX_EXIT_REASON_SIZE));
+	vm->exit_info = *info;
 	gh_vm_advance_locked(vm, GH_RM_VM_STATE_EXITED);
 	gh_vm_retry(vm);
 }
 
-static void gh_vm_status_changed(struct gh_vm *vm, const struct gh_rm_vm_status *message)
+static void gh_vm_status_changed(struct gh_vm *vm, u8 state)
 {
 	/* VM_EXITED tells of the exit, with its reason; INIT_FAILED is known from the reply. */
-	if (message->vm_state != GH_RM_VM_STATE_RESET)
+	if (state != GH_RM_VM_STATE_RESET)
 		return;
 	guard(spinlock)(&vm->state_lock);
 	if (vm->state == GH_RM_VM_STATE_RESET)
@@ -136,20 +138,17 @@ static void gh_vm_status_changed(struct gh_vm *vm, const struct gh_rm_vm_status 
 
 void gh_vm_notification(struct gh_rm *rm, u32 id, const void *data, size_t size)
 {
-	const struct gh_rm_vm_exited *exited = data;
-	const struct gh_rm_vm_status *status = data;
+	struct gh_rm_event event;
 	struct gh_vm *vm;
 
-	/* Both messages begin with the VMID. */
-	if (!(id == GH_RM_NOTIFY_VM_EXITED && size >= sizeof(*exited)) &&
-	    !(id == GH_RM_NOTIFY_VM_STATUS && size >= sizeof(*status)))
+	if (!gh_rm_decode_event(id, data, size, &event))
 		return;
 	xa_lock(&rm->vms);
-	vm = xa_load(&rm->vms, le16_to_cpu(status->vmid));
-	if (vm && id == GH_RM_NOTIFY_VM_EXITED)
-		gh_vm_exited(vm, exited, size);
+	vm = xa_load(&rm->vms, event.vmid);
+	if (vm && event.exited)
+		gh_vm_exited(vm, &event.exit_info);
 	else if (vm)
-		gh_vm_status_changed(vm, status);
+		gh_vm_status_changed(vm, event.state);
 	xa_unlock(&rm->vms);
 }
 
@@ -173,13 +172,38 @@ static int gh_vm_allocate(struct gh_vm *vm)
 	return 0;
 }
 
+/* What the platform's hooks are told of a region; the host's number only where it has a part. */
+static int gh_vm_platform_mem(struct gh_vm *vm, struct gh_region *region,
+			      struct gh_platform_mem *mem)
+{
+	mem->parcel = &region->parcel;
+	mem->guest = vm->vmid;
+	mem->host = 0;
+	return region->parcel.lend ? 0 : gh_rm_get_host_vmid(vm->rm, &mem->host);
+}
+
+static int gh_vm_give_region(struct gh_vm *vm, struct gh_region *region)
+{
+	struct gh_platform_mem mem;
+	int ret;
+
+	gh_region_seal(vm, region);
+	ret = gh_vm_platform_mem(vm, region, &mem);
+	if (ret)
+		return ret;
+	ret = gh_platform_pre(&mem, &region->platform);
+	if (ret)
+		return ret;
+	return gh_rm_mem_give(vm->rm, vm->vmid, &region->parcel);
+}
+
 static int gh_vm_give_memory(struct gh_vm *vm)
 {
 	struct gh_region *region;
 	int ret;
 
 	list_for_each_entry(region, &vm->regions, node) {
-		ret = gh_rm_mem_give(vm->rm, vm->vmid, &region->parcel);
+		ret = gh_vm_give_region(vm, region);
 		if (ret) {
 			dev_err(vm->rm->dev, "VM %u: memory region %u: %s: error %d\n", vm->vmid,
 				region->parcel.label, region->parcel.lend ? "lend" : "share", ret);
@@ -191,57 +215,112 @@ static int gh_vm_give_memory(struct gh_vm *vm)
 
 static int gh_vm_bind_resources(struct gh_vm *vm)
 {
-	struct gh_rm_hyp_resources *resources __free(kfree) = NULL;
+	struct gh_rm_resources resources;
+	void *reply __free(kfree) = NULL;
 	int ret;
 
-	ret = gh_rm_vm_get_resources(vm->rm, vm->vmid, &resources);
+	ret = gh_rm_vm_get_resources(vm->rm, vm->vmid, &reply, &resources);
 	if (ret)
 		return ret;
-	return gh_resources_add(vm, resources->records, resources->count);
+	return gh_resources_add(vm, resources.records, resources.count);
+}
+
+static struct gh_rm_slice gh_region_slice(const struct gh_region *region, u64 gpa, u64 size)
+{
+	return (struct gh_rm_slice){
+		.handle = region->parcel.handle,
+		.offset = gpa - region->gpa,
+		.size = size,
+	};
+}
+
+/* Done or not? Not answered, or with an answer that cannot be read. */
+static bool gh_unknown(int ret)
+{
+	return ret == -ETIMEDOUT || ret == -EPROTO;
+}
+
+static int gh_vm_configure(struct gh_vm *vm, const struct gh_region *image)
+{
+	struct gh_rm_slice dtb = gh_region_slice(image, vm->dtb_gpa, vm->dtb_size);
+	u16 auth = vm->firmware_size ? GH_RM_AUTH_ANDROID : GH_RM_AUTH_NONE;
+	int ret;
+
+	/*
+	 * The rest of the tree's last page is the resource manager's too, as in v8: the room that
+	 * it needs for its nodes.
+	 */
+	dtb.size = PAGE_ALIGN(vm->dtb_gpa + vm->dtb_size) - vm->dtb_gpa;
+	ret = gh_rm_vm_configure(vm->rm, vm->vmid, auth, &dtb);
+	if (!ret) {
+		vm->configured = true;
+		gh_vm_advance(vm, GH_RM_VM_STATE_INIT);
+	} else {
+		vm->config_unknown = gh_unknown(ret);
+		gh_vm_advance(vm, GH_RM_VM_STATE_INIT_FAILED);
+	}
+	return ret;
+}
+
+static int gh_vm_give_firmware(struct gh_vm *vm)
+{
+	struct gh_region *region;
+	struct gh_rm_slice firmware;
+
+	if (!vm->firmware_size)
+		return 0;
+	/* It was there when START began. */
+	region = gh_region_find(vm, vm->firmware_gpa, vm->firmware_size);
+	firmware = gh_region_slice(region, vm->firmware_gpa, vm->firmware_size);
+	return gh_rm_vm_set_firmware(vm->rm, vm->vmid, &firmware);
+}
+
+static int gh_vm_init(struct gh_vm *vm)
+{
+	int ret;
+
+	vm->inited = true;
+	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
+	gh_vm_advance(vm, ret ? GH_RM_VM_STATE_INIT_FAILED : GH_RM_VM_STATE_READY);
+	return ret;
+}
+
+static int gh_vm_give_context(struct gh_vm *vm)
+{
+	const struct gh_vm_boot_context *reg = vm->boot.regs;
+	const struct gh_vm_boot_context *end = reg + vm->boot.count;
+	int ret = 0;
+
+	for (; reg < end && !ret; reg++)
+		ret = gh_rm_vm_set_context(vm->rm, vm->vmid, reg->reg, reg->value);
+	return ret;
+}
+
+static int gh_vm_run(struct gh_vm *vm)
+{
+	int ret = gh_rm_vm_request(vm->rm, GH_RM_VM_START, vm->vmid);
+
+	vm->start_unknown = gh_unknown(ret);
+	gh_vm_advance(vm, ret ? GH_RM_VM_STATE_INIT_FAILED : GH_RM_VM_STATE_RUNNING);
+	return ret;
 }
 
 /* Each step leaves in vm what the teardown has to undo. */
 static int gh_vm_do_start(struct gh_vm *vm)
 {
 	struct gh_region *image;
-	int ret;
 
 	lockdep_assert_held(&vm->lock);
 	image = gh_region_find(vm, vm->dtb_gpa, vm->dtb_size);
 	if (!image)
 		return -EINVAL;
+	if (vm->firmware_size && !gh_region_find(vm, vm->firmware_gpa, vm->firmware_size))
+		return -EINVAL;
 	vm->start_called = true;
 
-	ret = gh_vm_allocate(vm);
-	if (ret)
-		return ret;
-	ret = gh_vm_give_memory(vm);
-	if (ret)
-		return ret;
-	ret = gh_rm_vm_configure(vm->rm, vm->vmid, image->parcel.handle, vm->dtb_gpa - image->gpa,
-				 vm->dtb_size);
-	if (ret) {
-		vm->config_unknown = ret == -ETIMEDOUT;
-		gh_vm_advance(vm, GH_RM_VM_STATE_INIT_FAILED);
-		return ret;
-	}
-	vm->configured = true;
-	gh_vm_advance(vm, GH_RM_VM_STATE_INIT);
-
-	vm->inited = true;
-	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
-	if (ret) {
-		gh_vm_advance(vm, GH_RM_VM_STATE_INIT_FAILED);
-		return ret;
-	}
-	gh_vm_advance(vm, GH_RM_VM_STATE_READY);
-	ret = gh_vm_bind_resources(vm);
-	if (ret)
-		return ret;
-	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_START, vm->vmid);
-	vm->start_unknown = ret == -ETIMEDOUT;
-	gh_vm_advance(vm, ret ? GH_RM_VM_STATE_INIT_FAILED : GH_RM_VM_STATE_RUNNING);
-	return ret;
+	return gh_vm_allocate(vm) ?: gh_vm_give_memory(vm) ?: gh_vm_configure(vm, image) ?:
+	       gh_vm_give_firmware(vm) ?: gh_vm_init(vm) ?: gh_vm_give_context(vm) ?:
+	       gh_vm_bind_resources(vm) ?: gh_vm_run(vm);
 }
 
 void gh_vm_start_work(struct work_struct *work)
@@ -251,9 +330,11 @@ void gh_vm_start_work(struct work_struct *work)
 	mutex_lock(&vm->lock);
 	if (!vm->start_called)
 		vm->start_result = gh_vm_do_start(vm);
+	/* Before START returns: the close that comes after it is the last, and waits. */
+	gh_vm_put(vm);
 	complete_all(&vm->start_done);
 	mutex_unlock(&vm->lock);
-	gh_vm_put(vm);
+	gh_vm_free(vm);
 }
 
 int gh_vm_start(struct gh_vm *vm)
@@ -267,8 +348,11 @@ int gh_vm_start(struct gh_vm *vm)
 	/* Twice before the work took the lock: the second caller waits for the same work. */
 	reinit_completion(&vm->start_done);
 	gh_vm_get(vm);
-	if (!queue_work(vm->rm->wq, &vm->start_work))
+	refcount_inc(&vm->life);
+	if (!queue_work(vm->rm->wq, &vm->start_work)) {
 		refcount_dec(&vm->users);
+		refcount_dec(&vm->life);
+	}
 	mutex_unlock(&vm->lock);
 
 	if (wait_for_completion_killable(&vm->start_done))
@@ -278,12 +362,34 @@ int gh_vm_start(struct gh_vm *vm)
 
 /* --- Teardown --- */
 
+/* The word of the end or of the reset was lost on its way: the RM is asked. */
+static void gh_vm_ask_state(struct gh_vm *vm)
+{
+	u32 state;
+
+	if (!gh_rm_vm_get_state(vm->rm, vm->vmid, &state) &&
+	    (state == GH_RM_VM_STATE_EXITED || state == GH_RM_VM_STATE_RESET))
+		gh_vm_advance(vm, state);
+}
+
+/* While the RM's word is missing, the queue is looked at this often: its interrupt may be lost. */
+#define GH_STATE_KICK_MS 250
+
 /* Waits for this state or a later one; false when it does not come in time. */
 static bool gh_vm_wait(struct gh_vm *vm, enum gh_rm_vm_state state)
 {
-	return wait_event_timeout(vm->state_wait,
-				  gh_state_rank(gh_vm_state(vm)) >= gh_state_rank(state),
-				  msecs_to_jiffies(state_timeout_ms)) != 0;
+	unsigned long deadline = jiffies + msecs_to_jiffies(state_timeout_ms);
+
+	while (!wait_event_timeout(vm->state_wait,
+				   gh_state_rank(gh_vm_state(vm)) >= gh_state_rank(state),
+				   msecs_to_jiffies(GH_STATE_KICK_MS))) {
+		if (time_after(jiffies, deadline)) {
+			gh_vm_ask_state(vm);
+			return gh_state_rank(gh_vm_state(vm)) >= gh_state_rank(state);
+		}
+		gh_msgq_kick(&vm->rm->msgq);
+	}
+	return true;
 }
 
 static int gh_vm_stop(struct gh_vm *vm)
@@ -293,7 +399,7 @@ static int gh_vm_stop(struct gh_vm *vm)
 	if (vm->start_unknown) {
 		/* Refused means that the guest never ran. */
 		ret = gh_rm_vm_stop(vm->rm, vm->vmid);
-		vm->start_unknown = ret == -ETIMEDOUT;
+		vm->start_unknown = gh_unknown(ret);
 		return vm->start_unknown ? ret : 0;
 	}
 	if (gh_vm_state(vm) != GH_RM_VM_STATE_RUNNING)
@@ -319,7 +425,7 @@ static int gh_vm_settle_config(struct gh_vm *vm)
 	if (!vm->config_unknown)
 		return 0;
 	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
-	if (ret == -ETIMEDOUT)
+	if (gh_unknown(ret))
 		return ret;
 	vm->config_unknown = false;
 	vm->configured = ret != -EBADMSG;
@@ -342,9 +448,38 @@ static int gh_vm_reset(struct gh_vm *vm)
 		gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
 	}
 	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_RESET, vm->vmid);
-	if (ret)
+	if (ret && !gh_unknown(ret)) {
+		gh_vm_ask_state(vm);
+		if (gh_vm_state(vm) == GH_RM_VM_STATE_RESET)
+			return 0;
+		/*
+		 * It is not where RM's answers had it: running in spite of a refused START, or with
+		 * an INIT that was refused and not tried. One of these moves it on, the other is
+		 * refused.
+		 */
+		gh_rm_vm_stop(vm->rm, vm->vmid);
+		gh_rm_vm_request(vm->rm, GH_RM_VM_INIT, vm->vmid);
+		ret = gh_rm_vm_request(vm->rm, GH_RM_VM_RESET, vm->vmid);
+	}
+	/* Not answered, it may be on its way all the same. */
+	if (ret && !gh_unknown(ret))
 		return ret;
-	return gh_vm_wait(vm, GH_RM_VM_STATE_RESET) ? 0 : -ETIMEDOUT;
+	return gh_vm_wait(vm, GH_RM_VM_STATE_RESET) ? 0 : ret ?: -ETIMEDOUT;
+}
+
+static int gh_vm_take_region_back(struct gh_vm *vm, struct gh_region *region)
+{
+	struct gh_platform_mem mem;
+	int ret = 0;
+
+	if (region->parcel.lost || region->parcel.doubtful)
+		ret = gh_rm_mem_settle(vm->rm, vm->vmid, &region->parcel);
+	if (!ret && region->parcel.handle != GH_PARCEL_NONE)
+		ret = gh_rm_mem_reclaim(vm->rm, vm->vmid, &region->parcel);
+	if (ret || !region->platform)
+		return ret;
+	ret = gh_vm_platform_mem(vm, region, &mem);
+	return ret ?: gh_platform_post(&mem, &region->platform);
 }
 
 static int gh_vm_take_memory_back(struct gh_vm *vm)
@@ -353,17 +488,41 @@ static int gh_vm_take_memory_back(struct gh_vm *vm)
 	int ret, result = 0;
 
 	list_for_each_entry_safe(region, next, &vm->regions, node) {
-		ret = 0;
-		if (region->parcel.lost)
-			ret = -ETIMEDOUT;
-		else if (region->parcel.handle != GH_PARCEL_NONE)
-			ret = gh_rm_mem_reclaim(vm->rm, vm->vmid, &region->parcel);
+		ret = gh_vm_take_region_back(vm, region);
 		if (ret)
 			result = ret;
 		else
 			gh_region_free(vm, region);
 	}
 	return result;
+}
+
+/*
+ * A VM whose CONFIG_IMAGE failed may be a dead end (ABI, state machine): it cannot be reset without
+ * a configuration, and not given back without a reset. Unless it has one in spite of what RM said.
+ */
+static bool gh_vm_is_dead_end(struct gh_vm *vm)
+{
+	if (vm->configured)
+		return vm->retries >= GH_RETRIES_DEALLOCATE;
+	vm->config_unknown = true;
+	return !gh_vm_settle_config(vm) && !vm->configured;
+}
+
+static int gh_vm_deallocate(struct gh_vm *vm)
+{
+	int ret;
+
+	if (!vm->vmid)
+		return 0;
+	/* Before RM can give the number to somebody else. */
+	xa_erase(&vm->rm->vms, vm->vmid);
+	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_DEALLOCATE, vm->vmid);
+	/* Not answered, it may be somebody else's already: to ask again would be worse. */
+	if (!ret || (!gh_unknown(ret) && !gh_vm_is_dead_end(vm)))
+		return ret;
+	dev_err(vm->rm->dev, "VM %u: RM keeps the number: error %d\n", vm->vmid, ret);
+	return 0;
 }
 
 /* Undoes all that START did, in reverse; may be called again after an error. */
@@ -388,16 +547,13 @@ static int gh_vm_teardown(struct gh_vm *vm, const char **step)
 		return ret;
 	*step = "reclaim";
 	ret = gh_vm_take_memory_back(vm);
-	if (ret)
+	if (ret) {
+		/* Something holds it, though RM refused to make something of it. */
+		vm->config_unknown = !vm->configured;
 		return ret;
-	if (vm->vmid) {
-		/* Before RM can give the number to somebody else. */
-		xa_erase(&vm->rm->vms, vm->vmid);
-		ret = gh_rm_vm_request(vm->rm, GH_RM_VM_DEALLOCATE, vm->vmid);
-		if (ret)
-			dev_err(vm->rm->dev, "VM %u: RM keeps the VMID: error %d\n", vm->vmid, ret);
 	}
-	return 0;
+	*step = "deallocate";
+	return gh_vm_deallocate(vm);
 }
 
 unsigned int gh_vm_quarantine_count(void)
@@ -446,7 +602,8 @@ static bool gh_vm_quarantine(struct gh_vm *vm, const char *step, int error)
 		return true;
 	}
 	if (vm->retries < GH_RETRIES)
-		queue_delayed_work(vm->rm->wq, &vm->teardown_work, GH_RETRY_AFTER << vm->retries++);
+		queue_delayed_work(vm->rm->wq, &vm->teardown_work,
+				   msecs_to_jiffies(retry_ms) << vm->retries++);
 	return false;
 }
 

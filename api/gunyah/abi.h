@@ -29,6 +29,18 @@
 #define GH_UID_QCOM_1 0x1b57370bu
 #define GH_UID_QCOM_2 0x9b606f94u
 #define GH_UID_QCOM_3 0xe69d5354u
+/*
+ * The same two as the v8 series spells them: the vendor's UUID in big-endian words, and the words that hypervisors of
+ * before 2023 answer.
+ */
+#define GH_UID_V8_0	 0x673d5f14u
+#define GH_UID_V8_1	 0x9265ce36u
+#define GH_UID_V8_2	 0xa4535fdbu
+#define GH_UID_V8_3	 0xc1d58fcdu
+#define GH_UID_V8_QCOM_0 0x19bd54bdu
+#define GH_UID_V8_QCOM_1 0x0b37571bu
+#define GH_UID_V8_QCOM_2 0x946f609bu
+#define GH_UID_V8_QCOM_3 0x54539de6u
 
 /* Hypercall numbers n. */
 #define GH_CALL_IDENTIFY	      0x00

@@ -49,6 +49,32 @@ struct gh_vm_dtb_config {
 #define GH_VM_SET_DTB_CONFIG _IOW(GH_IOCTL_TYPE, 0x2, struct gh_vm_dtb_config)
 #define GH_VM_START	     _IO(GH_IOCTL_TYPE, 0x3)
 
+/* Android: the firmware that a protected guest starts in, inside a region. */
+struct gh_vm_firmware_config {
+	__u64 guest_phys_addr;
+	__u64 size;
+};
+#define GH_VM_ANDROID_SET_FW_CONFIG _IOW(GH_ANDROID_IOCTL_TYPE, 0x12, struct gh_vm_firmware_config)
+
+/* Android: memory of a running guest that the host wants back. */
+struct gh_vm_reclaim_region {
+	__u64 guest_phys_addr;
+	__u64 size;
+};
+#define GH_VM_RECLAIM_REGION _IOW(GH_ANDROID_IOCTL_TYPE, 0x13, struct gh_vm_reclaim_region)
+
+/* Later kernels: a register that the boot vCPU starts with. */
+struct gh_vm_boot_context {
+	__u32 reg; /* GH_BOOT_REG(set, index) */
+	__u32 reserved;
+	__u64 value;
+};
+#define GH_BOOT_REG(set, index) ((set) << 8 | (index))
+#define GH_BOOT_REG_SET_X	0 /* index up to 31 */
+#define GH_BOOT_REG_SET_PC	1 /* index 0 */
+#define GH_BOOT_REG_SET_SP	2 /* index up to 2 */
+#define GH_VM_SET_BOOT_CONTEXT	_IOW(GH_IOCTL_TYPE, 0xa, struct gh_vm_boot_context)
+
 /* A VM function: behaviour added to a VM. ADD_FUNCTION returns a vCPU fd for a vCPU, else 0. */
 enum gh_fn_type {
 	GH_FN_VCPU = 1,	     /* struct gh_fn_vcpu_arg */
@@ -169,7 +195,8 @@ struct gh_vcpu_stats {
 	__u64 status;	   /* fault, reset, or a vCPU that found its VM gone */
 	__u64 wakeup_irqs; /* wake-up interrupts of this vCPU */
 	__u64 user_exits;  /* times that user space was told something */
-	__u64 reserved[2];
+	__u64 vm_injected; /* interrupts that the irqfds of the whole VM gave to the guest */
+	__u64 reserved;
 };
 #define GH_VCPU_GET_STATS _IOR(GH_IOCTL_TYPE, 0x40, struct gh_vcpu_stats)
 
@@ -193,6 +220,12 @@ _Static_assert(__builtin_offsetof(struct gh_vcpu_run, status.exit_info.reason_si
 	       "reason size");
 _Static_assert(__builtin_offsetof(struct gh_vcpu_run, status.exit_info.reason) == 28, "reason");
 _Static_assert(sizeof(struct gh_vcpu_stats) == 128, "vCPU statistics");
+_Static_assert(sizeof(struct gh_vm_firmware_config) == 16, "firmware configuration");
+_Static_assert(sizeof(struct gh_vm_reclaim_region) == 16, "reclaim");
+_Static_assert(sizeof(struct gh_vm_boot_context) == 16, "boot context");
+_Static_assert(GH_VM_ANDROID_SET_FW_CONFIG == 0x40104112, "SET_FW_CONFIG");
+_Static_assert(GH_VM_RECLAIM_REGION == 0x40104113, "RECLAIM_REGION");
+_Static_assert(GH_VM_SET_BOOT_CONTEXT == 0x4010470a, "SET_BOOT_CONTEXT");
 _Static_assert(GH_VM_SET_USER_MEM_REGION == 0x40204701, "SET_USER_MEM_REGION");
 _Static_assert(GH_VM_SET_DTB_CONFIG == 0x40104702, "SET_DTB_CONFIG");
 _Static_assert(GH_VM_ADD_FUNCTION == 0x40104704, "ADD_FUNCTION");

@@ -201,6 +201,20 @@ static const uint32_t guest_irq_code[] = {
 };
 /* clang-format on */
 
+/* Entered at 0 it tells 0, entered at 4 the X5 that it was given. */
+/* clang-format off */
+static const uint32_t guest_context_code[] = {
+	0xd2800005,	/* 00: mov x5, #0x0 */
+	0xd2a12013,	/* 04: mov x19, #0x9000000 */
+	0xd503201f,	/* 08: nop */
+	0xf9000665,	/* 0c: str x5, [x19, #8] */
+	0x52b08000,	/* 10: mov w0, #0x84000000 */
+	0x72800100,	/* 14: movk w0, #0x8 */
+	0xd4000002,	/* 18: hvc #0x0 */
+	0x14000000,	/* 1c: b +0x1c */
+};
+/* clang-format on */
+
 static const struct guest guest_mmio = { guest_mmio_code, sizeof(guest_mmio_code) };
 static const struct guest guest_reset = { guest_reset_code, sizeof(guest_reset_code) };
 static const struct guest guest_spin = { guest_spin_code, sizeof(guest_spin_code) };
@@ -208,6 +222,7 @@ static const struct guest guest_wfi = { guest_wfi_code, sizeof(guest_wfi_code) }
 static const struct guest guest_trap = { guest_trap_code, sizeof(guest_trap_code) };
 static const struct guest guest_abort = { guest_abort_code, sizeof(guest_abort_code) };
 static const struct guest guest_smp = { guest_smp_code, sizeof(guest_smp_code) };
+static const struct guest guest_context = { guest_context_code, sizeof(guest_context_code) };
 static const struct guest guest_irq = { guest_irq_code, sizeof(guest_irq_code) };
 
 #endif

@@ -5,58 +5,7 @@
  *
  * Usage: life_check [WORD...] runs the cases whose names contain a WORD; without one, all.
  */
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/eventfd.h>
-
-#include "tests/driver/tiny.h"
-
-static void mmio_life(struct vm *vm)
-{
-	struct gh_vcpu_stats stats;
-	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	uint64_t count = 0;
-
-	expect("ioeventfd",
-	       IOEVENTFD(vm, .addr = MMIO + 0x100, .len = 4, .fd = event, .flags = 1,
-			 .datamatch = 7),
-	       0);
-	expect("ioeventfd", IOEVENTFD(vm, .addr = MMIO + 0x104, .len = 2, .fd = event), 0);
-	ALLOWED(vm->fd, GH_VM_START, NULL);
-	ALLOWED(vm->fd, GH_VM_START, NULL);
-	expect_write(vm, 0, 0, 1, 0x41);
-	expect_write(vm, 0, 2, 2, 0x4243);
-	expect_write(vm, 0, 4, 4, 0x44454647);
-	expect_write(vm, 0, 8, 8, 0x4445464744454647);
-	expect_read(vm, 0, 0x10, 1, 0xffffffffffffff11);
-	expect_read(vm, 0, 0x12, 2, 0xffffffffffff2222);
-	expect_read(vm, 0, 0x14, 4, 0xffffffff33333333);
-	expect_read(vm, 0, 0x18, 8, 0x4444444444444444);
-	expect_write(vm, 0, 0x20, 8, 0x44444444777799aa);
-	expect_write(vm, 0, 0x28, 4, 0xedfe0dd0); /* the tree's magic, big-endian */
-	/* 7 is taken by the ioeventfd, 8 is not; the half-word after it is. */
-	expect_write(vm, 0, 0x100, 4, 8);
-	expect_end(vm, 0, GH_RM_EXIT_PSCI_SYSTEM_OFF);
-	expect("eventfd", read(event, &count, sizeof(count)), sizeof(count));
-	expect("eventfd", (long)count, 2);
-	ALLOWED(vm->vcpu[0], GH_VCPU_GET_STATS, &stats);
-	expect("reads counted", (long)stats.mmio_read, 4);
-	expect("writes counted", (long)stats.mmio_write, 9);
-	expect("writes taken", (long)stats.mmio_kernel, 2);
-	expect("time counted", stats.run_ns > 0, 1);
-	REFUSED(vm->fd, GH_VM_START, NULL, ENODEV);
-	close(event);
-}
-
-static void case_life_share(void)
-{
-	struct vm vm;
-
-	set_up(&vm, &guest_mmio, &one, GH_VM_SET_USER_MEM_REGION);
-	mmio_life(&vm);
-	close_vm(&vm);
-}
+#include "tests/driver/lives.h"
 
 static void case_life_lend(void)
 {
@@ -72,26 +21,6 @@ static void case_life_lend(void)
 	close_vm(&vm);
 }
 
-static void case_life_v8(void)
-{
-	struct gh_vm_function vcpu = { .name = "vcpu" };
-	struct gh_userspace_memory_region region;
-	struct gh_vm_dtb_config dtb = { BASE + DTB_OFFSET, DTB_SIZE };
-	struct vm vm;
-
-	open_vm(&vm);
-	memcpy(vm.memory, guest_mmio.code, guest_mmio.size);
-	put_tree(vm.memory + DTB_OFFSET, &one);
-	region = region_of(&vm);
-	region.flags |= GH_MEM_LENT;
-	ALLOWED(vm.fd, GH_VM_SET_USER_MEM_REGION, &region);
-	ALLOWED(vm.fd, GH_VM_SET_DTB_CONFIG, &dtb);
-	vm.vcpu[0] = (int)call(vm.fd, GH_VM_ADD_FUNCTION_V8, &vcpu);
-	vm.run[0] = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, vm.vcpu[0], 0);
-	mmio_life(&vm);
-	close_vm(&vm);
-}
-
 static void case_reset(void)
 {
 	struct vm vm;
@@ -99,115 +28,6 @@ static void case_reset(void)
 	if (start(&vm, &guest_reset, &one))
 		expect_end(&vm, 0, GH_RM_EXIT_PSCI_SYSTEM_RESET);
 	close_vm(&vm);
-}
-
-static atomic_bool second_told;
-
-static void *run_second(void *arg)
-{
-	struct vm *vm = arg;
-
-	expect_write(vm, 1, 0x38, 4, 0x77);
-	atomic_store(&second_told, true);
-	expect_end(vm, 1, GH_RM_EXIT_PSCI_SYSTEM_OFF);
-	return NULL;
-}
-
-static void case_smp(void)
-{
-	static const struct tree two = { .cpus = 2 };
-	pthread_t second;
-	struct vm vm;
-
-	if (start(&vm, &guest_smp, &two)) {
-		pthread_create(&second, NULL, run_second, &vm);
-		expect_write(&vm, 0, 0x30, 4, 0);
-		expect_read(&vm, 0, 0x34, 4, 0);
-		/*
-		 * The first vCPU asks again and again; it is told once the second has had its say.
-		 */
-		while (!atomic_load(&second_told))
-			expect_read(&vm, 0, 0x34, 4, 0);
-		expect_read(&vm, 0, 0x34, 4, 1);
-		expect_end(&vm, 0, GH_RM_EXIT_PSCI_SYSTEM_OFF);
-		pthread_join(second, NULL);
-	}
-	close_vm(&vm);
-}
-
-static void irq_life(bool level)
-{
-	struct tree tree = { .cpus = 1, .level = level };
-	struct gh_fn_irqfd_arg arg = { .label = BELL, .flags = level ? GH_IRQFD_FLAGS_LEVEL : 0 };
-	int event = eventfd(0, EFD_CLOEXEC);
-	struct vm vm;
-	int i;
-
-	set_up(&vm, &guest_irq, &tree, GH_VM_SET_USER_MEM_REGION);
-	/* Signalled before the irqfd exists: it rings all the same. */
-	expect("write", write(event, &(uint64_t){ 1 }, 8), 8);
-	arg.fd = (__u32)event;
-	expect("irqfd", add_fn(vm.fd, GH_FN_IRQFD, &arg, sizeof(arg)), 0);
-	ALLOWED(vm.fd, GH_VM_START, NULL);
-	expect_read(&vm, 0, 0x58, 4, level ? 0 : 0x200);
-	expect_write(&vm, 0, 0x50, 4, 3);
-	expect_write(&vm, 0, 0x54, 4, 32 + BELL);
-	for (i = 0; i < 2; i++) {
-		expect("write", write(event, &(uint64_t){ 1 }, 8), 8);
-		expect_write(&vm, 0, 0x54, 4, 32 + BELL);
-	}
-	expect_end(&vm, 0, GH_RM_EXIT_PSCI_SYSTEM_OFF);
-	close(event);
-	close_vm(&vm);
-}
-
-static void case_irqfd_edge(void)
-{
-	irq_life(false);
-}
-
-static void case_irqfd_level(void)
-{
-	irq_life(true);
-}
-
-/* --- A vCPU that is poked: its thread gets a signal again and again until told to stop. --- */
-
-struct poker {
-	pthread_t thread, target;
-	atomic_bool stop;
-};
-
-static void on_signal(int number)
-{
-	(void)number;
-}
-
-static void *poke(void *arg)
-{
-	struct poker *poker = arg;
-
-	while (!atomic_load(&poker->stop)) {
-		usleep(200000);
-		pthread_kill(poker->target, SIGUSR1);
-	}
-	return NULL;
-}
-
-static void poke_me(struct poker *poker)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGUSR1, &action, NULL);
-	poker->target = pthread_self();
-	atomic_init(&poker->stop, false);
-	pthread_create(&poker->thread, NULL, poke, poker);
-}
-
-static void poke_no_more(struct poker *poker)
-{
-	atomic_store(&poker->stop, true);
-	pthread_join(poker->thread, NULL);
 }
 
 /*
@@ -350,40 +170,6 @@ static void case_bad_trees(void)
 	bad_tree(&(struct tree){ .cpus = 0 });
 }
 
-/* Pages in reverse order: each is a range of its own, more than one message holds. */
-static void case_scattered(void)
-{
-	size_t pages = 1100, i;
-	int fd = memfd_create("scattered", MFD_CLOEXEC);
-	struct gh_userspace_memory_region region;
-	struct gh_vm_dtb_config dtb = { BASE + DTB_OFFSET, DTB_SIZE };
-	struct vm vm;
-
-	open_vm(&vm);
-	munmap(vm.memory, vm.size);
-	vm.size = pages * PAGE;
-	expect("ftruncate", ftruncate(fd, (off_t)vm.size), 0);
-	vm.memory = mmap(NULL, vm.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	for (i = 0; i < pages; i++) {
-		char *page = mmap(vm.memory + i * PAGE, PAGE, PROT_READ | PROT_WRITE,
-				  MAP_SHARED | MAP_FIXED, fd, (off_t)((pages - 1 - i) * PAGE));
-
-		if (page == MAP_FAILED)
-			wrong("mmap of page %zu: %s", i, strerror(errno));
-	}
-	memset(vm.memory, 0, vm.size);
-	memcpy(vm.memory, guest_reset.code, guest_reset.size);
-	put_tree(vm.memory + DTB_OFFSET, &one);
-	region = region_of(&vm);
-	ALLOWED(vm.fd, GH_VM_ANDROID_LEND_USER_MEM, &region);
-	ALLOWED(vm.fd, GH_VM_SET_DTB_CONFIG, &dtb);
-	add_vcpu(&vm, 0);
-	ALLOWED(vm.fd, GH_VM_START, NULL);
-	expect_end(&vm, 0, GH_RM_EXIT_PSCI_SYSTEM_RESET);
-	close_vm(&vm);
-	close(fd);
-}
-
 static void case_two_vms(void)
 {
 	struct vm a, b;
@@ -443,13 +229,8 @@ static void case_again(void)
 }
 
 static const struct test_case cases[] = {
-	{ "life-share", case_life_share },
 	{ "life-lend", case_life_lend },
-	{ "life-v8", case_life_v8 },
 	{ "reset", case_reset },
-	{ "smp", case_smp },
-	{ "irqfd-edge", case_irqfd_edge },
-	{ "irqfd-level", case_irqfd_level },
 	{ "spin", case_spin },
 	{ "wfi", case_wfi },
 	{ "trap-loop", case_trap_loop },
@@ -458,7 +239,6 @@ static const struct test_case cases[] = {
 	{ "remove-running", case_remove_running },
 	{ "after-start", case_after_start },
 	{ "bad-trees", case_bad_trees },
-	{ "scattered", case_scattered },
 	{ "two-vms", case_two_vms },
 	{ "killed-running", case_killed_running },
 	{ "killed-in-start", case_killed_in_start },

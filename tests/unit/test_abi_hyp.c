@@ -20,6 +20,14 @@ static void conventions(void **state)
 		V(GH_UID_1, 0xDB5F53A4u),
 		V(GH_UID_2, 0x36CE6592u),
 		V(GH_UID_3, 0x145F3D67u),
+		V(GH_UID_V8_0, 0x673D5F14u),
+		V(GH_UID_V8_1, 0x9265CE36u),
+		V(GH_UID_V8_2, 0xA4535FDBu),
+		V(GH_UID_V8_3, 0xC1D58FCDu),
+		V(GH_UID_V8_QCOM_0, 0x19BD54BDu),
+		V(GH_UID_V8_QCOM_1, 0x0B37571Bu),
+		V(GH_UID_V8_QCOM_2, 0x946F609Bu),
+		V(GH_UID_V8_QCOM_3, 0x54539DE6u),
 	};
 
 	(void)state;
