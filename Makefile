@@ -35,6 +35,7 @@ hyp_ld := images/refhyp/platform/qemu/refhyp.ld
 driver := $(sort $(wildcard driver/*.[ch] driver/Kbuild)) $(wildcard api/gunyah/*.h)
 unit := $(sort $(wildcard tests/unit/test_*.c))
 conformance := $(sort $(wildcard tests/conformance/*))
+board_tests := $(sort $(shell grep -ls '^int main' tests/board/*.c))
 driver_tests := $(sort $(shell grep -ls '^int main' tests/driver/*.c))
 driver_probe := $(sort $(wildcard tests/driver/module/*))
 driver_scripts := $(wildcard tests/driver/build tests/driver/init tests/driver/cap_16 tests/driver/unload)
@@ -57,7 +58,7 @@ common := $(warn) -g -D_GNU_SOURCE= $(include_dirs) -MMD -MP
 hard := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 libs := -linih -lmicrohttpd -lgnutls -lwslay -ljansson -lcurl -lgrpc -lgpr -lprotobuf-c -lcrypto -lsystemd -lsqlite3 -lseccomp \
-	-lfdt -lz -lpthread -lm
+	-lfdt -lz -lzstd -luring -lpthread -lm
 link := -Wl,--as-needed -Wl,-z,relro,-z,now
 
 flags.native := $(common) $(hard)
@@ -262,7 +263,7 @@ native: $(parts:%=out/native/%)
 san: $(parts:%=out/san/%) out/san/librefhyp.a
 arm64: $(parts:%=out/arm64/%)
 clang: $(patsubst %.c,out/clang/%.o,$(vmm) $(agent) $(agent_main) $(ctl) $(hyp_core) $(hyp_fake) $(hyp_inject) \
-	$(unit) $(unit_helpers) $(rm_helpers) $(driver_tests) $(driver_codec) $(bench))
+	$(unit) $(unit_helpers) $(rm_helpers) $(board_tests) $(driver_tests) $(driver_codec) $(bench))
 
 # ---- tests -------------------------------------------------------------------------------------
 out/san/tests/unit/%: out/san/tests/unit/%.o $(unit_helpers:%.c=out/san/%.o) out/san/libagent.a \
@@ -278,7 +279,11 @@ out/fuzz/tests/fuzz/%: out/fuzz/tests/fuzz/%.o out/fuzz/libagent.a out/fuzz/libv
 out/fuzz/tests/fuzz/fuzz_driver_codec: $(driver_codec:%.c=out/fuzz/%.o)
 $(filter out/fuzz/tests/fuzz/fuzz_rm%,$(fuzz:%.c=out/fuzz/%)): $(rm_helpers:%.c=out/fuzz/%.o)
 
-# Programs that the tests run on the board, and the driver's samples; the board that runs them has no libraries.
+# Programs that the tests run on the board.
+out/arm64/tests/board/%: out/arm64/tests/board/%.o out/arm64/libvmm.a
+	$(call run,LINK,$(cc.arm64) $(flags.arm64) -pie -o $@ $^ $(link) $(libs))
+
+# Those of the driver's tests, and its samples; the board that runs them has no libraries.
 out/arm64/tests/driver/%: out/arm64/tests/driver/%.o
 	$(call run,LINK,$(cc.arm64) $(flags.arm64) -static -o $@ $^ $(link) -lfdt -lpthread)
 
@@ -402,7 +407,7 @@ out/guest/manifest.json: $(guest_files) out/stamp/linux out/stamp/sysroot
 
 board_files := $(sort $(wildcard images/board/*))
 out/board/initrd.cpio: $(board_files) out/stamp/linux out/stamp/sysroot \
-		$(programs:%=out/arm64/%) $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
+		$(programs:%=out/arm64/%) $(board_tests:%.c=out/arm64/%) $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
 	images/board/build
 
 .PHONY: guest-image board-image

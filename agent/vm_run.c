@@ -10,6 +10,7 @@
 #include "agent/config.h"
 #include "agent/disk.h"
 #include "agent/fake_guest.h"
+#include "agent/log.h"
 #include "agent/message.h"
 
 /* --- The plan --- */
@@ -135,6 +136,14 @@ static void on_console(void *data, const void *bytes, size_t n)
 	recording_append(run->console, bytes, n);
 }
 
+static void on_device_broken(void *data, const char *device, uint64_t times)
+{
+	struct vm_run *run = data;
+
+	log_warning("vm \"%s\": the guest has broken the rules of its device %s (%llu times so far)",
+		    run->plan.name, device, (unsigned long long)times);
+}
+
 static void on_exited(void *data, const struct vmm_exit *exit)
 {
 	struct vm_run *run = data;
@@ -210,6 +219,7 @@ static int create(struct vm_run *run, struct vmm **out, struct error *err)
 	struct vmm_disk disks[VMM_DISKS_MAX] = { 0 };
 	const struct vm_plan *plan = &run->plan;
 	const struct vmm_events events = { .console = on_console,
+					   .device_broken = on_device_broken,
 					   .exited = on_exited,
 					   .data = run };
 	struct vmm_config config = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Loads an arm64 Image, raw or gzip, and an initrd. Both files are untrusted: every length is
+ * Loads an arm64 Image, raw or packed, and an initrd. Both files are untrusted: every length is
  * checked against RAM.
  */
 #include "vmm/boot.h"
@@ -8,10 +8,6 @@
 #include <assert.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zlib.h>
-
-#define READ_CHUNK (64u << 10)
-#define GZIP_MAGIC "\x1f\x8b"
 
 /* The first 64 bytes of an Image, little-endian. */
 struct image_header {
@@ -63,55 +59,6 @@ static int read_file(int fd, void *to, uint64_t size, struct error *err)
 	return 0;
 }
 
-static void inflate_endp(z_stream *z)
-{
-	inflateEnd(z);
-}
-
-/*
- * Unpacks a gzip file into at most room bytes at `to`, without trusting what it says of its own
- * size.
- */
-static int inflate_file(int fd, uint8_t *to, uint64_t room, uint64_t *unpacked, struct error *err)
-{
-	_cleanup_free_ uint8_t *chunk = malloc(READ_CHUNK);
-	_cleanup_(inflate_endp) z_stream z = { 0 };
-	uint64_t off = 0, done = 0;
-	int r = Z_OK;
-
-	if (!chunk || inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
-		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "unpack");
-	while (r != Z_STREAM_END) {
-		uint64_t left = room - done;
-
-		if (z.avail_in == 0) {
-			ssize_t n = pread(fd, chunk, READ_CHUNK, (off_t)off);
-
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n < 0)
-				return error_raise_errno(err, ERROR_INTERNAL, errno, "read");
-			if (n == 0)
-				return error_raise(err, ERROR_DATA_LOSS, "truncated gzip file");
-			off += (uint64_t)n;
-			z.next_in = chunk;
-			z.avail_in = (unsigned int)n;
-		}
-		if (left == 0)
-			return -E2BIG;
-		z.next_out = to + done;
-		z.avail_out = left > READ_CHUNK ? READ_CHUNK : (unsigned int)left;
-		left = z.avail_out;
-		r = inflate(&z, Z_NO_FLUSH);
-		if (r != Z_OK && r != Z_STREAM_END && r != Z_BUF_ERROR)
-			return error_raise(err, ERROR_DATA_LOSS, "damaged gzip file: %s",
-					   z.msg ? z.msg : "unknown");
-		done += left - z.avail_out;
-	}
-	*unpacked = done;
-	return 0;
-}
-
 static int check_header(const struct image_header *h, struct error *err)
 {
 	if (memcmp(h->magic, IMAGE_MAGIC, sizeof(h->magic)) != 0)
@@ -150,19 +97,19 @@ static int kernel_extent(const struct mem *mem, uint64_t loaded, struct boot_lay
 static int load_kernel(struct mem *mem, int fd, struct boot_layout *layout, struct error *err)
 {
 	uint64_t size, room = mem->size - BOOT_DTB_SIZE;
-	uint8_t magic[2] = { 0 };
+	uint8_t magic[BOOT_MAGIC_SIZE] = { 0 };
+	boot_unpack_fn *unpack;
 	int r;
 
 	r = file_size(fd, &size, err);
 	if (r < 0)
 		return r;
-	if (size < sizeof(magic))
-		return error_raise(err, ERROR_DATA_LOSS, "not an arm64 Image");
-	r = read_file(fd, magic, sizeof(magic), err);
+	r = read_file(fd, magic, size < sizeof(magic) ? size : sizeof(magic), err);
 	if (r < 0)
 		return r;
-	if (memcmp(magic, GZIP_MAGIC, sizeof(magic)) == 0) {
-		r = inflate_file(fd, mem->host, room, &size, err);
+	unpack = boot_unpacker(magic);
+	if (unpack) {
+		r = unpack(fd, mem->host, room, &size, err);
 		if (r == -E2BIG)
 			return too_small(mem, "the unpacked kernel", room + 1, err);
 	} else {

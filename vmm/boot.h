@@ -24,13 +24,23 @@ struct boot_layout {
 };
 
 /*
- * Loads from the start of both files (arm64 Image, raw or gzip; initrd_fd may be -1), whatever
- * their offsets, and fills *layout. Errors: DATA_LOSS (a file that is not what it should be, or
+ * Loads from the start of both files (arm64 Image, raw, gzip or zstd; initrd_fd may be -1),
+ * whatever their offsets, and fills *layout. Errors: DATA_LOSS (a file that is not what it should be, or
  * ends early), INVALID_ARGUMENT with the field /spec/memory_bytes (it does not fit), INTERNAL
  * (cannot read). Source: Linux, Documentation/arm64/booting.rst.
  */
 int boot_load(struct mem *mem, int kernel_fd, int initrd_fd, struct boot_layout *layout,
 	      struct error *err);
+
+/*
+ * What unpacks a file that begins so, or NULL: the whole of fd into at most room bytes at `to`.
+ * -E2BIG, and *err is not raised, when that is too little. Errors: DATA_LOSS, RESOURCE_EXHAUSTED,
+ * INTERNAL. unpack.c.
+ */
+#define BOOT_MAGIC_SIZE 4u
+typedef int boot_unpack_fn(int fd, uint8_t *to, uint64_t room, uint64_t *unpacked,
+			   struct error *err);
+boot_unpack_fn *boot_unpacker(const uint8_t *magic);
 
 /*
  * Whether the n bytes at data are one or more whole archives, each cpio, gzip, zstd, xz or lz4: a

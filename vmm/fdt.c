@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "vmm/bus.h"
+#include "vmm/vmm.h"
 
 #define GIC_PHANDLE    1u
 #define CLOCK_HZ       24000000u
+#define OVERLAY_DEPTH  16u
 #define IMAGE_NAME_MAX 79 /* the resource manager takes fewer than 80 bytes */
 
 /* Cells of an interrupt specifier (GICv3 binding). */
@@ -276,6 +278,151 @@ static void put_root(struct fdt_tree *tree, const struct fdt_config *config)
 	tree_end(tree);
 }
 
+/* --- The user's overlay --- */
+
+static int bad_overlay(struct error *err, const char *why)
+{
+	return error_raise_field(err, "/spec/device_tree_overlay", "device-tree overlay: %s", why);
+}
+
+static bool same_property(const void *a, int at_a, const void *b, int at_b)
+{
+	const char *name_a, *name_b;
+	int n_a, n_b;
+	const void *p_a = fdt_getprop_by_offset(a, at_a, &name_a, &n_a);
+	const void *p_b = fdt_getprop_by_offset(b, at_b, &name_b, &n_b);
+
+	return p_a && p_b && n_a == n_b && strcmp(name_a, name_b) == 0 &&
+	       memcmp(p_a, p_b, (size_t)n_a) == 0;
+}
+
+/* Whether a node, with all below it, is the same in two trees; -1: it is not there. */
+static bool same_node(const void *a, int at_a, const void *b, int at_b)
+{
+	int p_a, p_b, depth = 0;
+
+	if (at_a < 0 || at_b < 0)
+		return at_a < 0 && at_b < 0;
+	/* Both are walked in step. An overlay adds at the front, so any addition shows. */
+	do {
+		const char *name_a = fdt_get_name(a, at_a, NULL);
+		const char *name_b = fdt_get_name(b, at_b, NULL);
+		int down = depth;
+
+		if (!name_a || !name_b || strcmp(name_a, name_b) != 0)
+			return false;
+		p_a = fdt_first_property_offset(a, at_a);
+		p_b = fdt_first_property_offset(b, at_b);
+		for (; p_a >= 0 && p_b >= 0;
+		     p_a = fdt_next_property_offset(a, p_a), p_b = fdt_next_property_offset(b, p_b))
+			if (!same_property(a, p_a, b, p_b))
+				return false;
+		if ((p_a < 0) != (p_b < 0))
+			return false;
+		at_a = fdt_next_node(a, at_a, &depth);
+		at_b = fdt_next_node(b, at_b, &down);
+		if (depth > 0 && down != depth)
+			return false;
+		if (depth <= 0 && down > 0)
+			return false;
+	} while (at_a >= 0 && at_b >= 0 && depth > 0);
+	return true;
+}
+
+/* What is told to the hypervisor stays as we wrote it; and nothing is added for it. */
+static int check_merged(const void *before, const void *after, struct error *err)
+{
+	static const char *const ours[] = {
+		"/gunyah-vm-config", "/memory", "/cpus", "/psci", "/hypervisor", "/reserved-memory"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (!same_node(before, fdt_path_offset(before, ours[i]), after,
+			       fdt_path_offset(after, ours[i])))
+			return error_raise_field(err, "/spec/device_tree_overlay",
+						 "device-tree overlay: it changes %s", ours[i]);
+	return 0;
+}
+
+/* Whether each offset of a property of __local_fixups__ lies inside the property it is about. */
+static bool fixups_fit(const void *overlay, int property, int target)
+{
+	const char *name;
+	int n, room;
+	const uint8_t *offsets = fdt_getprop_by_offset(overlay, property, &name, &n);
+
+	if (!offsets || !fdt_getprop(overlay, target, name, &room) || n % 4 != 0)
+		return false;
+	for (int i = 0; i < n; i += 4)
+		if (room < 4 ||
+		    fdt32_ld((const fdt32_t *)(const void *)(offsets + i)) > (uint32_t)room - 4)
+			return false;
+	return true;
+}
+
+/*
+ * libfdt adjusts phandles at the offsets that __local_fixups__ gives, without a look at how long
+ * the property is. The nodes there have the names of those that they are about.
+ */
+static bool local_fixups_fit(const void *overlay, int fixups, int target, unsigned int depth)
+{
+	int property, child;
+
+	if (depth > OVERLAY_DEPTH)
+		return false;
+	fdt_for_each_property_offset(property, overlay, fixups)
+		if (!fixups_fit(overlay, property, target))
+			return false;
+	fdt_for_each_subnode(child, overlay, fixups) {
+		const char *name = fdt_get_name(overlay, child, NULL);
+		int below = name ? fdt_subnode_offset(overlay, target, name) : -1;
+
+		if (below < 0 || !local_fixups_fit(overlay, child, below, depth + 1))
+			return false;
+	}
+	return true;
+}
+
+static int check_overlay(const void *overlay, size_t size, struct error *err)
+{
+	int r = fdt_check_full(overlay, size), fixups;
+
+	if (r < 0)
+		return bad_overlay(err, fdt_strerror(r));
+	fixups = fdt_path_offset(overlay, "/__local_fixups__");
+	if (fixups >= 0 && !local_fixups_fit(overlay, fixups, 0, 0))
+		return bad_overlay(err, "__local_fixups__ does not fit its nodes");
+	return 0;
+}
+
+static int merge(const struct fdt_config *config, void *blob, size_t size, struct error *err)
+{
+	_cleanup_free_ void *overlay = NULL, *before = NULL;
+	int r;
+
+	if (config->overlay_size > VMM_OVERLAY_MAX)
+		return bad_overlay(err, "larger than 65536 bytes");
+	/* Merging uses it up, and spoils the tree when it fails. */
+	overlay = malloc(config->overlay_size);
+	before = malloc(fdt_totalsize(blob));
+	if (!overlay || !before)
+		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "device tree");
+	memcpy(overlay, config->overlay, config->overlay_size);
+	memcpy(before, blob, fdt_totalsize(blob));
+	r = check_overlay(overlay, config->overlay_size, err);
+	if (r < 0)
+		return r;
+	r = fdt_open_into(blob, blob, (int)size);
+	if (r == 0)
+		r = fdt_overlay_apply(blob, overlay);
+	if (r < 0)
+		return bad_overlay(err, fdt_strerror(r));
+	r = check_merged(before, blob, err);
+	if (r == 0)
+		fdt_pack(blob);
+	return r;
+}
+
 int fdt_build(const struct fdt_config *config, void *blob, size_t size, size_t *length,
 	      struct error *err)
 {
@@ -294,6 +441,14 @@ int fdt_build(const struct fdt_config *config, void *blob, size_t size, size_t *
 	if (tree.error)
 		return error_raise(err, ERROR_INTERNAL, "device tree: %s",
 				   fdt_strerror(tree.error));
+	if (config->overlay) {
+		int r = merge(config, blob, size, err);
+
+		if (r < 0)
+			return r;
+		/* What packing has left behind the tree. */
+		memset((char *)blob + fdt_totalsize(blob), 0, size - fdt_totalsize(blob));
+	}
 	*length = fdt_totalsize(blob);
 	return 0;
 }

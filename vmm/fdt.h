@@ -31,12 +31,15 @@ struct fdt_config {
 	uint64_t initrd_size;	 /* 0: none */
 	const struct bus *bus;	 /* each device writes its node; its line gets a doorbell */
 	const char *stdout_path; /* or NULL */
+	const void *overlay;	 /* of the user, or NULL */
+	size_t overlay_size;
 };
 
 /*
  * Writes the tree into the size bytes at blob and stores its length in *length; the rest of blob is
  * zero. The resource manager adds its own nodes later, in place, which takes twice the tree's final
- * size. Errors: INTERNAL, and INVALID_ARGUMENT when the tree does not fit.
+ * size. Errors: INTERNAL, and INVALID_ARGUMENT when the tree does not fit, or the overlay is none,
+ * names a target that is not there, or changes what it must not.
  */
 int fdt_build(const struct fdt_config *config, void *blob, size_t size, size_t *length,
 	      struct error *err);

@@ -4,10 +4,19 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #define EVENTS 16
 /* How often the sources are asked again at the end, should each answer make the next. */
 #define LAST_ROUNDS 64
+
+uint64_t loop_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 int eventfd_new(void)
 {
@@ -68,20 +77,39 @@ int loop_add(struct loop *loop, struct loop_source *source, struct error *err)
 	return 0;
 }
 
-/* Whether any source was ready; *quit is set when the end was asked for. */
-static bool turn(struct loop *loop, int timeout, bool *quit)
+void loop_listen(struct loop *loop, struct loop_source *source, unsigned int what)
+{
+	struct epoll_event event = {
+		.events = (what & LOOP_IN ? EPOLLIN : 0) | (what & LOOP_OUT ? EPOLLOUT : 0),
+		.data.ptr = source,
+	};
+
+	/* Fails only for what is not added. */
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
+bool loop_turn(struct loop *loop, int timeout_ms, bool *quit)
 {
 	struct epoll_event events[EVENTS];
 	bool any = false;
 	int n;
 
-	n = epoll_wait(loop->epoll_fd, events, EVENTS, timeout);
+	do
+		n = epoll_wait(loop->epoll_fd, events, EVENTS, timeout_ms);
+	while (n < 0 && errno == EINTR);
 	for (int i = 0; i < n; i++) {
 		struct loop_source *source = events[i].data.ptr;
 
+		if (source && (events[i].events & (EPOLLHUP | EPOLLERR)))
+			source->hung_up = true;
 		if (!source) {
 			*quit = eventfd_take(loop->quit_fd) || *quit;
-		} else if (eventfd_take(source->fd)) {
+		} else if (source->stream || eventfd_take(source->fd)) {
 			source->ready(source);
 			any = true;
 		}
@@ -94,9 +122,9 @@ void loop_run(struct loop *loop)
 	bool quit = false;
 
 	while (!quit)
-		turn(loop, -1, &quit);
+		loop_turn(loop, -1, &quit);
 	for (int i = 0; i < LAST_ROUNDS; i++)
-		if (!turn(loop, 0, &quit))
+		if (!loop_turn(loop, 0, &quit))
 			break;
 }
 

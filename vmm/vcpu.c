@@ -70,9 +70,20 @@ static void count(uint64_t *counter)
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
+static void keep_handling(struct vcpu *vcpu, uint64_t ns)
+{
+	unsigned int bucket = 0;
+
+	while (bucket < VMM_HANDLING_BUCKETS - 1 && ns >> bucket >= 1000)
+		bucket++;
+	count(&vcpu->handling[bucket]);
+	__atomic_fetch_add(&vcpu->handling_ns, ns, __ATOMIC_RELAXED);
+}
+
 static void emulate(struct vcpu *vcpu, struct backend_exit *exit)
 {
 	const struct bus *bus = &vcpu->vmm->bus;
+	uint64_t began = loop_now_ns();
 
 	if (exit->is_write) {
 		count(&vcpu->mmio_writes);
@@ -81,6 +92,7 @@ static void emulate(struct vcpu *vcpu, struct backend_exit *exit)
 		count(&vcpu->mmio_reads);
 		exit->data = bus_read(bus, exit->at, exit->len);
 	}
+	keep_handling(vcpu, loop_now_ns() - began);
 }
 
 static void run(struct vcpu *vcpu)
@@ -128,7 +140,7 @@ static bool read_schedstat(int tid, uint64_t *run_ns, uint64_t *wait_ns)
 	return sscanf(text, "%" SCNu64 " %" SCNu64, run_ns, wait_ns) == 2;
 }
 
-static void keep_times(struct vcpu *vcpu, int tid)
+static void keep_times(int tid, uint64_t *run, uint64_t *wait)
 {
 	uint64_t run_ns = 0, wait_ns = 0;
 
@@ -138,8 +150,8 @@ static void keep_times(struct vcpu *vcpu, int tid)
 		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 		run_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	}
-	__atomic_store_n(&vcpu->run_ns, run_ns, __ATOMIC_RELAXED);
-	__atomic_store_n(&vcpu->wait_ns, wait_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(run, run_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(wait, wait_ns, __ATOMIC_RELAXED);
 }
 
 static void unblock_kick(void)
@@ -164,7 +176,7 @@ static void *vcpu_main(void *data)
 	unblock_kick();
 	__atomic_store_n(&vcpu->tid, tid, __ATOMIC_RELEASE);
 	run(vcpu);
-	keep_times(vcpu, tid);
+	keep_times(tid, &vcpu->run_ns, &vcpu->wait_ns);
 	__atomic_store_n(&vcpu->tid, 0, __ATOMIC_RELEASE);
 	if (__atomic_sub_fetch(&vm->vcpus_running, 1, __ATOMIC_ACQ_REL) == 0)
 		loop_quit(&vm->loop);
@@ -174,11 +186,15 @@ static void *vcpu_main(void *data)
 static void *device_main(void *data)
 {
 	struct vmm *vm = data;
+	int tid = (int)syscall(SYS_gettid);
 	char name[16];
 
 	snprintf(name, sizeof(name), "%.11s/dev", vm->name);
 	pthread_setname_np(pthread_self(), name);
+	__atomic_store_n(&vm->device_tid, tid, __ATOMIC_RELEASE);
 	loop_run(&vm->loop);
+	keep_times(tid, &vm->device_run_ns, &vm->device_wait_ns);
+	__atomic_store_n(&vm->device_tid, 0, __ATOMIC_RELEASE);
 	console_flush(&vm->console);
 	vm->events.exited(vm->events.data, &vm->end);
 	return NULL;
@@ -256,24 +272,44 @@ void vcpu_join_all(struct vmm *vm)
 	vm->device_thread_created = false;
 }
 
+/*
+ * The times of a thread, which leaves its last ones where `run` and `wait` are. Returns whether it
+ * is alive; its number may be another's when it is not.
+ */
+static bool times_of(const int *tid_at, const uint64_t *run, const uint64_t *wait, uint64_t *ns)
+{
+	int tid = __atomic_load_n(tid_at, __ATOMIC_ACQUIRE);
+	bool read = tid && read_schedstat(tid, &ns[0], &ns[1]);
+	bool alive = tid && __atomic_load_n(tid_at, __ATOMIC_ACQUIRE) == tid;
+
+	if (!alive || !read) {
+		ns[0] = __atomic_load_n(run, __ATOMIC_RELAXED);
+		ns[1] = __atomic_load_n(wait, __ATOMIC_RELAXED);
+	}
+	return alive;
+}
+
+void device_thread_stats(struct vmm *vm, struct vmm_stats *stats)
+{
+	uint64_t ns[2] = { 0 };
+
+	times_of(&vm->device_tid, &vm->device_run_ns, &vm->device_wait_ns, ns);
+	stats->device_run_ns = ns[0];
+	stats->device_wait_ns = ns[1];
+}
+
 void vcpu_stats(struct vcpu *vcpu, struct vmm_vcpu_stats *stats)
 {
 	struct vmm *vm = vcpu->vmm;
 	struct backend_counters counters = { 0 };
-	uint64_t run_ns, wait_ns;
-	int tid = __atomic_load_n(&vcpu->tid, __ATOMIC_ACQUIRE);
-	bool read = tid && read_schedstat(tid, &run_ns, &wait_ns);
+	uint64_t ns[2] = { 0 };
 
-	/*
-	 * A thread that ended meanwhile has left its last times, and its number may be another's.
-	 */
-	stats->running = tid && __atomic_load_n(&vcpu->tid, __ATOMIC_ACQUIRE) == tid;
-	if (!stats->running || !read) {
-		run_ns = __atomic_load_n(&vcpu->run_ns, __ATOMIC_RELAXED);
-		wait_ns = __atomic_load_n(&vcpu->wait_ns, __ATOMIC_RELAXED);
-	}
-	stats->run_ns = run_ns;
-	stats->wait_ns = wait_ns;
+	stats->running = times_of(&vcpu->tid, &vcpu->run_ns, &vcpu->wait_ns, ns);
+	stats->run_ns = ns[0];
+	stats->wait_ns = ns[1];
+	for (unsigned int i = 0; i < VMM_HANDLING_BUCKETS; i++)
+		stats->handling[i] = __atomic_load_n(&vcpu->handling[i], __ATOMIC_RELAXED);
+	stats->handling_ns = __atomic_load_n(&vcpu->handling_ns, __ATOMIC_RELAXED);
 	stats->mmio_reads = __atomic_load_n(&vcpu->mmio_reads, __ATOMIC_RELAXED);
 	stats->mmio_writes = __atomic_load_n(&vcpu->mmio_writes, __ATOMIC_RELAXED);
 	stats->interrupted = __atomic_load_n(&vcpu->interrupted, __ATOMIC_RELAXED);

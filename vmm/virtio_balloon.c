@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 /* --- Constants --- */
 
@@ -62,14 +61,6 @@ static struct virtio_balloon *of(struct virtio_mmio *dev)
 static const struct mem *memory_of(const struct virtio_balloon *balloon)
 {
 	return balloon->dev.queues[0].ring.mem;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 static void count(uint64_t *counter, uint64_t n)
@@ -198,11 +189,11 @@ static void keep_stats(struct virtio_balloon *balloon, const struct virtq_chain 
 		}
 	pthread_mutex_lock(&balloon->lock);
 	balloon->guest = told;
-	balloon->told_ns = now_ns();
+	balloon->told_ns = loop_now_ns();
 	pthread_mutex_unlock(&balloon->lock);
 }
 
-/* A driver has one buffer for statistics: to ask is to give it back, to answer to offer it again. */
+/* A driver has one buffer for statistics: to ask is to give it back, to answer to offer it. */
 static int serve_stats(struct virtio_balloon *balloon, unsigned int queue)
 {
 	struct virtqueue *q = &balloon->dev.queues[queue].ring;
@@ -281,7 +272,7 @@ static const struct virtio_ops ops = {
 
 /* --- Set-up --- */
 
-int virtio_balloon_new(struct virtio_balloon **out, const struct mem *mem, struct virtio_slot slot,
+int virtio_balloon_new(struct virtio_balloon **out, const struct virtio_slot *slot,
 		       struct error *err)
 {
 	struct virtio_balloon *balloon = calloc(1, sizeof(*balloon));
@@ -291,7 +282,7 @@ int virtio_balloon_new(struct virtio_balloon **out, const struct mem *mem, struc
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "balloon");
 	pthread_mutex_init(&balloon->lock, NULL);
 	balloon->dev.features = F_STATS_VQ | F_DEFLATE_ON_OOM | F_REPORTING;
-	r = virtio_mmio_init(&balloon->dev, &ops, mem, slot, err);
+	r = virtio_mmio_init(&balloon->dev, &ops, slot, err);
 	if (r < 0) {
 		virtio_balloon_free(balloon);
 		return error_widen(err, "balloon");
@@ -342,7 +333,7 @@ int virtio_balloon_set(struct virtio_balloon *balloon, uint64_t bytes, struct er
 
 static void ask(struct virtio_balloon *balloon)
 {
-	uint64_t now = now_ns(), last = __atomic_load_n(&balloon->asked_ns, __ATOMIC_RELAXED);
+	uint64_t now = loop_now_ns(), last = __atomic_load_n(&balloon->asked_ns, __ATOMIC_RELAXED);
 
 	if (last != 0 && now - last < ASK_NS)
 		return;
@@ -360,7 +351,7 @@ void virtio_balloon_stats(struct virtio_balloon *balloon, struct vmm_balloon_sta
 	told_ns = balloon->told_ns;
 	pthread_mutex_unlock(&balloon->lock);
 	if (stats->guest.told)
-		stats->guest.age_ns = now_ns() - told_ns;
+		stats->guest.age_ns = loop_now_ns() - told_ns;
 	pthread_mutex_lock(&balloon->dev.lock);
 	stats->present = true;
 	stats->driver_up = virtio_queue_live(&balloon->dev, ROLE_INFLATE);

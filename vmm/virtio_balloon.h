@@ -12,7 +12,7 @@
 struct virtio_balloon;
 
 /* On failure *out is untouched. */
-int virtio_balloon_new(struct virtio_balloon **out, const struct mem *mem, struct virtio_slot slot,
+int virtio_balloon_new(struct virtio_balloon **out, const struct virtio_slot *slot,
 		       struct error *err);
 struct virtio_balloon *virtio_balloon_free(struct virtio_balloon *balloon);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* virtio-console (virtio 1.2, section 5.3), one port, with emergency write. */
+/* virtio-console (virtio 1.2, section 5.3), one port, with its size and emergency write. */
 #include "vmm/virtio_console.h"
 
 #include <assert.h>
@@ -8,6 +8,7 @@
 /* --- Constants --- */
 
 #define DEVICE_ID     3u
+#define F_SIZE	      (1ull << 0)
 #define F_EMERG_WRITE (1ull << 2)
 #define QUEUE_RX      0u
 #define QUEUE_TX      1u
@@ -29,6 +30,7 @@ struct virtio_console {
 	struct console *console;
 	bool rx_used; /* a receive buffer is with the driver, which has not offered another since */
 	uint16_t rx_offered; /* how many it had offered then */
+	uint16_t cols, rows;
 };
 
 static struct virtio_console *of(struct virtio_mmio *dev)
@@ -38,9 +40,12 @@ static struct virtio_console *of(struct virtio_mmio *dev)
 
 static void read_config(struct virtio_mmio *dev, uint64_t off, void *to, size_t n)
 {
-	struct console_config config = { .max_nr_ports = 1 };
+	struct console_config config = {
+		.cols = of(dev)->cols,
+		.rows = of(dev)->rows,
+		.max_nr_ports = 1,
+	};
 
-	(void)dev;
 	virtio_config_copy(&config, sizeof(config), off, to, n);
 }
 
@@ -169,8 +174,8 @@ static void console_freep(struct virtio_console **vc)
 	virtio_console_free(*vc);
 }
 
-int virtio_console_new(struct virtio_console **out, struct console *console, const struct mem *mem,
-		       struct virtio_slot slot, struct error *err)
+int virtio_console_new(struct virtio_console **out, struct console *console,
+		       const struct virtio_slot *slot, struct error *err)
 {
 	_cleanup_(console_freep) struct virtio_console *vc = calloc(1, sizeof(*vc));
 	int r;
@@ -178,8 +183,10 @@ int virtio_console_new(struct virtio_console **out, struct console *console, con
 	if (!vc)
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "console");
 	vc->console = console;
-	vc->dev.features = F_EMERG_WRITE;
-	r = virtio_mmio_init(&vc->dev, &ops, mem, slot, err);
+	vc->dev.features = F_SIZE | F_EMERG_WRITE;
+	vc->cols = VMM_CONSOLE_COLUMNS;
+	vc->rows = VMM_CONSOLE_ROWS;
+	r = virtio_mmio_init(&vc->dev, &ops, slot, err);
 	if (r < 0)
 		return error_widen(err, "console");
 	console_listen(console, CONSOLE_VIRTIO, typed, &vc->dev);
@@ -199,4 +206,15 @@ struct virtio_console *virtio_console_free(struct virtio_console *vc)
 struct virtio_mmio *virtio_console_device(struct virtio_console *vc)
 {
 	return &vc->dev;
+}
+
+void virtio_console_resize(struct virtio_console *vc, uint16_t columns, uint16_t rows)
+{
+	pthread_mutex_lock(&vc->dev.lock);
+	if (columns != vc->cols || rows != vc->rows) {
+		vc->cols = columns;
+		vc->rows = rows;
+		virtio_config_changed(&vc->dev);
+	}
+	pthread_mutex_unlock(&vc->dev.lock);
 }

@@ -11,10 +11,13 @@
 struct virtio_console;
 
 /* The console outlives the device, and is used on CONSOLE_VIRTIO. On failure *out is untouched. */
-int virtio_console_new(struct virtio_console **out, struct console *console, const struct mem *mem,
-		       struct virtio_slot slot, struct error *err);
+int virtio_console_new(struct virtio_console **out, struct console *console,
+		       const struct virtio_slot *slot, struct error *err);
 struct virtio_console *virtio_console_free(struct virtio_console *vc);
 
 struct virtio_mmio *virtio_console_device(struct virtio_console *vc);
+
+/* The guest's terminal is told. Any thread. */
+void virtio_console_resize(struct virtio_console *vc, uint16_t columns, uint16_t rows);
 
 #endif

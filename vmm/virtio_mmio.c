@@ -5,6 +5,7 @@
  */
 #include "vmm/virtio_mmio.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define MAGIC	0x74726976u /* "virt" */
@@ -51,6 +52,8 @@ enum reg {
 #define STATUS_OF_DRIVER \
 	(STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK | STATUS_FEATURES_OK | STATUS_FAILED)
 
+#define INTERRUPT_EACH 16u /* requests of a batch */
+
 #define INTERRUPT_USED	 0x1u
 #define INTERRUPT_CONFIG 0x2u
 
@@ -71,6 +74,11 @@ void virtio_interrupt(struct virtio_mmio *dev, unsigned int queue)
 		raise_interrupt(dev, INTERRUPT_USED);
 }
 
+void virtio_interrupt_always(struct virtio_mmio *dev)
+{
+	raise_interrupt(dev, INTERRUPT_USED);
+}
+
 void virtio_config_changed(struct virtio_mmio *dev)
 {
 	dev->config_generation++;
@@ -78,21 +86,27 @@ void virtio_config_changed(struct virtio_mmio *dev)
 		raise_interrupt(dev, INTERRUPT_CONFIG);
 }
 
-static void needs_reset(struct virtio_mmio *dev)
+void virtio_needs_reset(struct virtio_mmio *dev)
 {
 	if (dev->status & STATUS_NEEDS_RESET)
 		return;
-	dev->resets_needed++;
+	__atomic_fetch_add(&dev->resets_needed, 1, __ATOMIC_RELAXED);
 	dev->status |= STATUS_NEEDS_RESET;
 	virtio_config_changed(dev);
+	if (dev->broken)
+		dev->broken(dev->broken_data, dev);
 }
 
 /* --- Queues --- */
 
+bool virtio_driver_up(const struct virtio_mmio *dev)
+{
+	return (dev->status & STATUS_DRIVER_OK) && !(dev->status & STATUS_NEEDS_RESET);
+}
+
 bool virtio_queue_live(const struct virtio_mmio *dev, unsigned int queue)
 {
-	return (dev->status & STATUS_DRIVER_OK) && !(dev->status & STATUS_NEEDS_RESET) &&
-	       dev->queues[queue].ring.ready;
+	return virtio_driver_up(dev) && dev->queues[queue].ring.ready;
 }
 
 void virtio_poke(struct virtio_mmio *dev, unsigned int queue)
@@ -103,32 +117,38 @@ void virtio_poke(struct virtio_mmio *dev, unsigned int queue)
 int virtio_serve(struct virtio_mmio *dev, unsigned int queue, virtio_request_fn *request)
 {
 	struct virtqueue *q = &dev->queues[queue].ring;
+	unsigned int n;
+	int r = 1;
 
-	for (unsigned int n = 0; n < VIRTQUEUE_SIZE_MAX; n++) {
+	for (n = 0; r > 0 && n < VIRTQUEUE_SIZE_MAX; n++) {
 		int64_t written;
-		int r = virtqueue_pop(q, &dev->chain);
 
+		r = virtqueue_pop(q, &dev->chain);
 		if (r == 0) {
 			r = virtqueue_listen(q);
-			if (r <= 0)
-				return r;
 			continue;
 		}
 		if (r < 0)
-			return r;
+			break;
 		written = request(dev, &dev->chain);
-		if (written < 0)
-			return -EPROTO;
-		/*
-		 * The length is what the driver may read; more than 32 bits of it cannot be told.
-		 */
-		r = virtqueue_push(q, dev->chain.head,
-				   written > UINT32_MAX ? UINT32_MAX : (uint32_t)written);
-		if (r < 0)
-			return r;
-		virtio_interrupt(dev, queue);
+		if (written == -EAGAIN) {
+			virtqueue_unpop(q, 1);
+			r = 0;
+		} else if (written == VIRTIO_LATER) {
+			continue;
+		} else if (written < 0) {
+			r = -EPROTO;
+		} else {
+			r = virtqueue_push(q, dev->chain.head, virtio_written(written));
+			r = r < 0 ? r : 1;
+		}
+		/* One interrupt for several, but not for so many that the driver runs dry. */
+		if (n % INTERRUPT_EACH == INTERRUPT_EACH - 1)
+			virtio_interrupt(dev, queue);
 	}
-	return 1;
+	if (r >= 0)
+		virtio_interrupt(dev, queue);
+	return r;
 }
 
 static void notified(struct loop_source *source)
@@ -142,7 +162,7 @@ static void notified(struct loop_source *source)
 	if (virtio_queue_live(dev, index)) {
 		r = dev->ops->handle(dev, index);
 		if (r < 0)
-			needs_reset(dev);
+			virtio_needs_reset(dev);
 		else if (r > 0)
 			virtio_poke(dev, index);
 	}
@@ -152,7 +172,7 @@ static void notified(struct loop_source *source)
 /* The selected queue, or NULL when there is no such. */
 static struct virtqueue *selected(struct virtio_mmio *dev)
 {
-	return dev->queue_sel < dev->ops->queues ? &dev->queues[dev->queue_sel].ring : NULL;
+	return dev->queue_sel < dev->queue_count ? &dev->queues[dev->queue_sel].ring : NULL;
 }
 
 static void set_queue_ready(struct virtio_mmio *dev, struct virtqueue *q, uint32_t value)
@@ -166,7 +186,7 @@ static void set_queue_ready(struct virtio_mmio *dev, struct virtqueue *q, uint32
 	q->event_idx = dev->driver_features & VIRTIO_F_EVENT_IDX;
 	q->indirect = dev->driver_features & VIRTIO_F_INDIRECT_DESC;
 	if (virtqueue_enable(q) < 0)
-		needs_reset(dev);
+		virtio_needs_reset(dev);
 }
 
 static void set_half(gpa_t *address, uint32_t value, bool high)
@@ -229,7 +249,7 @@ static void write_driver_features(struct virtio_mmio *dev, uint32_t value)
 static void reset(struct virtio_mmio *dev)
 {
 	dev->ops->reset(dev);
-	for (unsigned int i = 0; i < dev->ops->queues; i++)
+	for (unsigned int i = 0; i < dev->queue_count; i++)
 		virtqueue_reset(&dev->queues[i].ring);
 	dev->status = 0;
 	dev->driver_features = 0;
@@ -261,9 +281,11 @@ static void write_status(struct virtio_mmio *dev, uint32_t value)
 	if ((added & STATUS_DRIVER_OK) && !((dev->status | added) & STATUS_FEATURES_OK))
 		added &= ~STATUS_DRIVER_OK;
 	dev->status |= added;
+	if ((added & STATUS_DRIVER_OK) && dev->ops->start)
+		dev->ops->start(dev);
 	/* What was notified too early is looked at now. */
 	if (added & STATUS_DRIVER_OK)
-		for (unsigned int i = 0; i < dev->ops->queues; i++)
+		for (unsigned int i = 0; i < dev->queue_count; i++)
 			virtio_poke(dev, i);
 }
 
@@ -320,7 +342,9 @@ static uint64_t mmio_read(struct mmio_device *mmio, uint64_t off, unsigned int l
 	if (off < REG_CONFIG && (len != 4 || off % 4 != 0))
 		return 0;
 	if (off == REG_INTERRUPT_STATUS)
-		return __atomic_load_n(&dev->interrupt_status, __ATOMIC_SEQ_CST);
+		return __atomic_load_n(&dev->interrupt_status, __ATOMIC_SEQ_CST) |
+		       (__atomic_load_n(&dev->interrupts_unseen, __ATOMIC_RELAXED) ? INTERRUPT_USED
+										   : 0);
 	pthread_mutex_lock(&dev->lock);
 	if (off < REG_CONFIG)
 		value = read_locked(dev, (enum reg)off);
@@ -366,7 +390,7 @@ static void mmio_write(struct mmio_device *mmio, uint64_t off, unsigned int len,
 	}
 	/* Comes this way when no ioeventfd took it. */
 	if (off == REG_QUEUE_NOTIFY) {
-		if (value < dev->ops->queues)
+		if (value < dev->queue_count)
 			virtio_poke(dev, (unsigned int)value);
 		return;
 	}
@@ -396,33 +420,39 @@ static const struct mmio_ops mmio_ops = {
 
 /* --- Set-up --- */
 
-int virtio_mmio_init(struct virtio_mmio *dev, const struct virtio_ops *ops, const struct mem *mem,
-		     struct virtio_slot slot, struct error *err)
+int virtio_mmio_init(struct virtio_mmio *dev, const struct virtio_ops *ops,
+		     const struct virtio_slot *slot, struct error *err)
 {
 	dev->ops = ops;
+	if (!dev->queue_count)
+		dev->queue_count = ops->queues;
+	assert(dev->queue_count <= VIRTIO_QUEUES_MAX);
 	dev->features |= VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
 	dev->mmio = (struct mmio_device){
 		.ops = &mmio_ops,
-		.base = slot.base,
+		.base = slot->base,
 		.size = VIRTIO_MMIO_SIZE,
 		.irq.fd = -1,
 	};
 	pthread_mutex_init(&dev->lock, NULL);
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		dev->queues[i] = (struct virtio_queue){
-			.ring.mem = mem,
+			.ring.mem = slot->mem,
 			.dev = dev,
 			.notified = { .fd = -1, .ready = notified },
 		};
-	for (unsigned int i = 0; i < ops->queues; i++) {
-		int fd = eventfd_new();
+	for (unsigned int i = 0; i < dev->queue_count; i++) {
+		int fd = eventfd_new(), r;
 
 		if (fd < 0)
 			return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, -fd,
 						 "virtio queue");
 		dev->queues[i].notified.fd = fd;
+		r = loop_add(slot->loop, &dev->queues[i].notified, err);
+		if (r < 0)
+			return r;
 	}
-	return irq_init(&dev->mmio.irq, slot.spi, err);
+	return irq_init(&dev->mmio.irq, slot->spi, err);
 }
 
 void virtio_mmio_free(struct virtio_mmio *dev)

@@ -62,15 +62,14 @@ static const struct virtio_ops ops = {
 
 /* --- Set-up --- */
 
-int virtio_rng_new(struct virtio_rng **out, const struct mem *mem, struct virtio_slot slot,
-		   struct error *err)
+int virtio_rng_new(struct virtio_rng **out, const struct virtio_slot *slot, struct error *err)
 {
 	struct virtio_rng *rng = calloc(1, sizeof(*rng));
 	int r;
 
 	if (!rng)
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "rng");
-	r = virtio_mmio_init(&rng->dev, &ops, mem, slot, err);
+	r = virtio_mmio_init(&rng->dev, &ops, slot, err);
 	if (r < 0) {
 		virtio_rng_free(rng);
 		return error_widen(err, "rng");

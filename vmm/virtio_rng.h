@@ -13,8 +13,7 @@
 struct virtio_rng;
 
 /* On failure *out is untouched. */
-int virtio_rng_new(struct virtio_rng **out, const struct mem *mem, struct virtio_slot slot,
-		   struct error *err);
+int virtio_rng_new(struct virtio_rng **out, const struct virtio_slot *slot, struct error *err);
 struct virtio_rng *virtio_rng_free(struct virtio_rng *rng);
 
 struct virtio_mmio *virtio_rng_device(struct virtio_rng *rng);

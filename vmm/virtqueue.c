@@ -48,7 +48,7 @@ void virtqueue_reset(struct virtqueue *q)
 {
 	const struct mem *mem = q->mem;
 
-	*q = (struct virtqueue){ .mem = mem };
+	*q = (struct virtqueue){ .mem = mem, .epoch = q->epoch + 1 };
 }
 
 static void *ring(const struct virtqueue *q, gpa_t base, uint64_t off, uint64_t n)
@@ -93,6 +93,7 @@ int virtqueue_enable(struct virtqueue *q)
 	q->next_avail = 0;
 	q->next_used = 0;
 	q->told_used = 0;
+	q->epoch++;
 	q->ready = true;
 	return 0;
 }
@@ -223,18 +224,45 @@ int virtqueue_pop(struct virtqueue *q, struct virtq_chain *chain)
 	return 1;
 }
 
-int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written)
+void virtqueue_unpop(struct virtqueue *q, uint16_t n)
+{
+	q->next_avail = (uint16_t)(q->next_avail - n);
+}
+
+int virtqueue_fill(struct virtqueue *q, uint16_t n, uint16_t head, uint32_t written)
 {
 	struct used_elem elem = { .id = head, .len = written };
+	uint16_t at = (uint16_t)(q->next_used + n) & (uint16_t)(q->size - 1);
 	void *p;
 
 	assert(q->ready && head < q->size);
-	p = ring(q, q->used, used_entry(q->next_used & (uint16_t)(q->size - 1)), sizeof(elem));
+	p = ring(q, q->used, used_entry(at), sizeof(elem));
 	if (!p)
 		return -EPROTO;
 	memcpy(p, &elem, sizeof(elem));
-	q->next_used++;
+	return 0;
+}
+
+int virtqueue_publish(struct virtqueue *q, uint16_t n)
+{
+	q->next_used = (uint16_t)(q->next_used + n);
 	return ring_write16(q, q->used, RING_IDX, q->next_used) ? 0 : -EPROTO;
+}
+
+int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written)
+{
+	int r = virtqueue_fill(q, 0, head, written);
+
+	return r < 0 ? r : virtqueue_publish(q, 1);
+}
+
+int virtqueue_resume(struct virtqueue *q, uint16_t next_avail)
+{
+	q->next_avail = next_avail;
+	if (!ring_read16(q, q->used, RING_IDX, &q->next_used))
+		return -EPROTO;
+	q->told_used = q->next_used;
+	return 0;
 }
 
 int virtqueue_listen_beyond(struct virtqueue *q, uint16_t *offered)
@@ -322,4 +350,18 @@ size_t iov_write(const struct iovec *iov, unsigned int count, uint64_t off, cons
 		done += part;
 	}
 	return done;
+}
+
+struct iovec *iov_drop(struct iovec *iov, unsigned int *count, size_t n)
+{
+	while (n > 0 && n >= iov->iov_len) {
+		n -= iov->iov_len;
+		iov++;
+		(*count)--;
+	}
+	if (n > 0) {
+		iov->iov_base = (char *)iov->iov_base + n;
+		iov->iov_len -= n;
+	}
+	return iov;
 }

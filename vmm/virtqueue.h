@@ -21,6 +21,7 @@ struct virtqueue {
 	uint16_t next_avail; /* the next entry that we look at */
 	uint16_t next_used;  /* the next entry that we fill */
 	uint16_t told_used;  /* next_used when the driver was last told */
+	uint32_t epoch;	     /* another each time that the queue is made ready or reset */
 };
 
 /*
@@ -39,7 +40,7 @@ static inline struct iovec *virtq_in(struct virtq_chain *chain)
 	return chain->iov + chain->out_count;
 }
 
-/* Forgets everything but mem. */
+/* Forgets everything but mem and the count of epochs. */
 void virtqueue_reset(struct virtqueue *q);
 
 /*
@@ -53,6 +54,19 @@ int virtqueue_enable(struct virtqueue *q);
  * needs a reset.
  */
 int virtqueue_pop(struct virtqueue *q, struct virtq_chain *chain);
+
+/* Puts back the last n requests that were taken: they are the next ones again. */
+void virtqueue_unpop(struct virtqueue *q, uint16_t n);
+
+/*
+ * The same as virtqueue_push() in two steps, for several requests that the driver must see at once:
+ * fill numbers them from 0, publish tells how many they are.
+ */
+int virtqueue_fill(struct virtqueue *q, uint16_t n, uint16_t head, uint32_t written);
+int virtqueue_publish(struct virtqueue *q, uint16_t n);
+
+/* Goes on where another device has left a ready queue: at the request next_avail. */
+int virtqueue_resume(struct virtqueue *q, uint16_t next_avail);
 
 /*
  * Gives a request back, with the number of bytes written into its in part. -EPROTO when the ring
@@ -80,5 +94,8 @@ bool virtqueue_should_interrupt(struct virtqueue *q);
 size_t iov_read(const struct iovec *iov, unsigned int count, uint64_t off, void *to, size_t n);
 size_t iov_write(const struct iovec *iov, unsigned int count, uint64_t off, const void *from,
 		 size_t n);
+
+/* Takes n bytes, which there are, off the front; returns the first piece that is left. */
+struct iovec *iov_drop(struct iovec *iov, unsigned int *count, size_t n);
 
 #endif

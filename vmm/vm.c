@@ -12,16 +12,37 @@ static void add_device(struct vmm *vm, struct mmio_device *dev)
 	bus_add(&vm->bus, dev);
 }
 
-static struct virtio_slot next_slot(const struct vmm *vm)
+static struct virtio_slot next_slot(struct vmm *vm)
 {
 	return (struct virtio_slot){
+		.mem = &vm->mem,
+		.loop = &vm->loop,
 		.base = gpa(VM_VIRTIO_BASE + VIRTIO_MMIO_SIZE * vm->virtio_count),
 		.spi = VM_VIRTIO_SPI + vm->virtio_count,
 	};
 }
 
+/* On whichever thread the device works; only one of those that come at once tells of it. */
+static void device_broken(void *data, struct virtio_mmio *dev)
+{
+	struct vmm *vm = data;
+	uint64_t times = __atomic_add_fetch(&vm->broken_times, 1, __ATOMIC_RELAXED);
+	uint64_t told = __atomic_load_n(&vm->broken_told_ns, __ATOMIC_RELAXED), now = loop_now_ns();
+	char name[64];
+
+	if (!vm->events.device_broken || (told != 0 && now - told < VMM_BROKEN_NS) ||
+	    !__atomic_compare_exchange_n(&vm->broken_told_ns, &told, now, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	snprintf(name, sizeof(name), "%s%s%s", dev->ops->name, dev->label ? " " : "",
+		 dev->label ? dev->label : "");
+	vm->events.device_broken(vm->events.data, name, times);
+}
+
 static void add_virtio(struct vmm *vm, struct virtio_mmio *dev)
 {
+	dev->broken = device_broken;
+	dev->broken_data = vm;
 	vm->virtio[vm->virtio_count++] = dev;
 	add_device(vm, &dev->mmio);
 }
@@ -59,6 +80,98 @@ static int make_rtc(struct vmm *vm, struct error *err)
 	return r;
 }
 
+static int make_disks(struct vmm *vm, const struct vmm_config *config, struct error *err)
+{
+	for (unsigned int i = 0; i < config->disk_count; i++) {
+		struct virtio_slot slot = next_slot(vm);
+		struct vmm_disk disk = config->disks[i];
+		int r;
+
+		if (!disk.queues)
+			disk.queues = config->vcpus;
+		r = virtio_blk_new(&vm->disks[i], &disk, &slot, err);
+
+		if (r < 0)
+			return r;
+		vm->disk_count++;
+		add_virtio(vm, virtio_blk_device(vm->disks[i]));
+	}
+	return 0;
+}
+
+static int make_nets(struct vmm *vm, const struct vmm_config *config, struct error *err)
+{
+	for (unsigned int i = 0; i < config->net_count; i++) {
+		struct virtio_slot slot = next_slot(vm);
+		int r = virtio_net_new(&vm->nets[i], &config->nets[i], &slot, err);
+
+		if (r < 0)
+			return r;
+		vm->net_count++;
+		add_virtio(vm, virtio_net_device(vm->nets[i]));
+	}
+	return 0;
+}
+
+static int make_vsock(struct vmm *vm, const struct vmm_config *config, struct error *err)
+{
+	struct virtio_slot slot = next_slot(vm);
+	int r;
+
+	if (!config->vsock)
+		return 0;
+	r = virtio_vsock_new(&vm->vsock, config->vsock, &slot, err);
+	if (r == 0)
+		add_virtio(vm, virtio_vsock_device(vm->vsock));
+	return r;
+}
+
+static int make_ports(struct vmm *vm, const struct vmm_config *config, struct error *err)
+{
+	struct virtio_ports_config ports = { .names = config->ports,
+					     .count = config->port_count,
+					     .events = &vm->events };
+	struct virtio_slot slot = next_slot(vm);
+	int r;
+
+	if (!config->port_count)
+		return 0;
+	r = virtio_ports_new(&vm->ports, &ports, &slot, err);
+	if (r == 0)
+		add_virtio(vm, virtio_ports_device(vm->ports));
+	return r;
+}
+
+static int make_rng(struct vmm *vm, struct error *err)
+{
+	struct virtio_slot slot = next_slot(vm);
+	int r = virtio_rng_new(&vm->rng, &slot, err);
+
+	if (r == 0)
+		add_virtio(vm, virtio_rng_device(vm->rng));
+	return r;
+}
+
+static int make_balloon(struct vmm *vm, struct error *err)
+{
+	struct virtio_slot slot = next_slot(vm);
+	int r = virtio_balloon_new(&vm->balloon, &slot, err);
+
+	if (r == 0)
+		add_virtio(vm, virtio_balloon_device(vm->balloon));
+	return r;
+}
+
+static int make_virtio_console(struct vmm *vm, struct error *err)
+{
+	struct virtio_slot slot = next_slot(vm);
+	int r = virtio_console_new(&vm->virtio_console, &vm->console, &slot, err);
+
+	if (r == 0)
+		add_virtio(vm, virtio_console_device(vm->virtio_console));
+	return r;
+}
+
 /* What reads guest memory. Lent memory is out of reach, so a VM that has lent it goes without. */
 static int make_virtio(struct vmm *vm, const struct vmm_config *config, struct error *err)
 {
@@ -66,32 +179,20 @@ static int make_virtio(struct vmm *vm, const struct vmm_config *config, struct e
 
 	if (config->lend)
 		return 0;
-	r = virtio_console_new(&vm->virtio_console, &vm->console, &vm->mem, next_slot(vm), err);
-	if (r < 0)
-		return r;
-	add_virtio(vm, virtio_console_device(vm->virtio_console));
-	for (unsigned int i = 0; i < config->disk_count; i++) {
-		r = virtio_blk_new(&vm->disks[i], &config->disks[i], &vm->mem, next_slot(vm), err);
-		if (r < 0)
-			return r;
-		vm->disk_count++;
-		add_virtio(vm, virtio_blk_device(vm->disks[i]));
-	}
-	r = virtio_rng_new(&vm->rng, &vm->mem, next_slot(vm), err);
-	if (r < 0)
-		return r;
-	add_virtio(vm, virtio_rng_device(vm->rng));
-	r = virtio_balloon_new(&vm->balloon, &vm->mem, next_slot(vm), err);
-	if (r < 0)
-		return r;
-	add_virtio(vm, virtio_balloon_device(vm->balloon));
-	for (unsigned int i = 0; i < vm->virtio_count; i++)
-		for (unsigned int q = 0; q < vm->virtio[i]->ops->queues; q++) {
-			r = loop_add(&vm->loop, &vm->virtio[i]->queues[q].notified, err);
-			if (r < 0)
-				return r;
-		}
-	return 0;
+	r = make_virtio_console(vm, err);
+	if (r == 0)
+		r = make_disks(vm, config, err);
+	if (r == 0)
+		r = make_nets(vm, config, err);
+	if (r == 0)
+		r = make_vsock(vm, config, err);
+	if (r == 0)
+		r = make_ports(vm, config, err);
+	if (r == 0)
+		r = make_rng(vm, err);
+	if (r == 0)
+		r = make_balloon(vm, err);
+	return r;
 }
 
 static int load_images(struct vmm *vm, const struct vmm_config *config, struct boot_layout *layout,
@@ -105,6 +206,8 @@ static int load_images(struct vmm *vm, const struct vmm_config *config, struct b
 		.cmdline = config->cmdline,
 		.bus = &vm->bus,
 		.stdout_path = UART_PATH,
+		.overlay = config->overlay,
+		.overlay_size = config->overlay_size,
 	};
 	size_t length;
 	int r;
@@ -133,7 +236,7 @@ static int bind_devices(struct vmm *vm, struct error *err)
 		struct virtio_mmio *dev = vm->virtio[i];
 		gpa_t notify = gpa(dev->mmio.base.v + VIRTIO_MMIO_QUEUE_NOTIFY);
 
-		for (unsigned int q = 0; r == 0 && q < dev->ops->queues; q++)
+		for (unsigned int q = 0; r == 0 && q < dev->queue_count; q++)
 			r = vm->ops->add_ioeventfd(vm->backend, notify, q,
 						   dev->queues[q].notified.fd, err);
 	}
@@ -209,6 +312,10 @@ void vm_free(struct vmm *vm)
 	vm->ops->close(vm->backend);
 	virtio_balloon_free(vm->balloon);
 	virtio_rng_free(vm->rng);
+	virtio_ports_free(vm->ports);
+	virtio_vsock_free(vm->vsock);
+	for (unsigned int i = vm->net_count; i-- > 0;)
+		virtio_net_free(vm->nets[i]);
 	for (unsigned int i = vm->disk_count; i-- > 0;)
 		virtio_blk_free(vm->disks[i]);
 	virtio_console_free(vm->virtio_console);

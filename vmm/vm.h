@@ -17,14 +17,17 @@
 #include "vmm/virtio_balloon.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_net.h"
+#include "vmm/virtio_ports.h"
 #include "vmm/virtio_rng.h"
+#include "vmm/virtio_vsock.h"
 
 /*
  * Where the guest finds its virtio devices. Below 1 GiB, which is what the hypervisor hands to the
  * VMM.
  */
 #define VM_VIRTIO_BASE 0x0a000000ull
-#define VM_VIRTIO_SPI  16u
+#define VM_VIRTIO_SPI  48u
 
 struct vcpu {
 	struct vmm *vmm;
@@ -35,6 +38,7 @@ struct vcpu {
 	int tid;		  /* 0 when the thread does not run */
 	uint64_t run_ns, wait_ns; /* what the thread had used when it ended */
 	uint64_t mmio_reads, mmio_writes, interrupted, errors;
+	uint64_t handling[VMM_HANDLING_BUCKETS], handling_ns;
 };
 
 enum vmm_state { VMM_CREATED, VMM_STARTED, VMM_START_FAILED };
@@ -55,10 +59,15 @@ struct vmm {
 	struct virtio_console *virtio_console;
 	struct virtio_blk *disks[VMM_DISKS_MAX];
 	unsigned int disk_count;
+	struct virtio_net *nets[VMM_NETS_MAX];
+	unsigned int net_count;
+	struct virtio_vsock *vsock; /* or NULL */
+	struct virtio_ports *ports; /* or NULL */
 	struct virtio_rng *rng;
 	struct virtio_balloon *balloon; /* or NULL */
 	struct virtio_mmio *virtio[BUS_DEVICES_MAX];
 	unsigned int virtio_count;
+	uint64_t broken_times, broken_told_ns; /* atomic */
 
 	const struct backend_ops *ops;
 	struct backend *backend;
@@ -68,6 +77,8 @@ struct vmm {
 	bool stopping;		    /* atomic */
 
 	pthread_t device_thread;
+	int device_tid;				/* atomic, as is all of this line and the next */
+	uint64_t device_run_ns, device_wait_ns; /* when it had ended */
 	bool device_thread_created;
 
 	pthread_mutex_t end_lock;
@@ -92,5 +103,6 @@ void vcpu_stop_all(struct vmm *vm);
 void vcpu_join_all(struct vmm *vm);
 
 void vcpu_stats(struct vcpu *vcpu, struct vmm_vcpu_stats *stats);
+void device_thread_stats(struct vmm *vm, struct vmm_stats *stats);
 
 #endif

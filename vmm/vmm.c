@@ -90,9 +90,28 @@ static int check(const struct vmm_config *config, struct error *err)
 	for (unsigned int i = 0; i < config->disk_count; i++)
 		if (!config->disks[i].name)
 			return error_raise_field(err, "/spec/disks", "disk %u has no name", i);
+	if (config->net_count > VMM_NETS_MAX)
+		return error_raise_field(err, "/spec/networks", "%u networks, %u is the limit",
+					 config->net_count, VMM_NETS_MAX);
+	for (unsigned int i = 0; i < config->net_count; i++)
+		if (!config->nets[i].name)
+			return error_raise_field(err, "/spec/networks", "network %u has no name",
+						 i);
 	if (config->lend && config->disk_count > 0)
 		return error_raise_field(err, "/spec/disks",
 					 "a VM whose memory is lent can have no disk");
+	if (config->port_count > VMM_PORTS_MAX)
+		return error_raise_field(err, "/spec/ports", "%u ports, %u is the limit",
+					 config->port_count, VMM_PORTS_MAX);
+	if (config->lend && config->port_count > 0)
+		return error_raise_field(err, "/spec/ports",
+					 "a VM whose memory is lent can have no ports");
+	if (config->lend && config->vsock)
+		return error_raise_field(err, "/spec/vsock",
+					 "a VM whose memory is lent can have no vsock");
+	if (config->lend && config->net_count > 0)
+		return error_raise_field(err, "/spec/networks",
+					 "a VM whose memory is lent can have no network");
 	if (config->kernel_fd < 0)
 		return error_raise_field(err, "/spec/image", "a VM needs a kernel");
 	return check_memory(config, err);
@@ -161,6 +180,17 @@ size_t vmm_console_write(struct vmm *vm, const void *bytes, size_t n)
 	return console_type(&vm->console, bytes, n);
 }
 
+void vmm_console_resize(struct vmm *vm, uint16_t columns, uint16_t rows)
+{
+	if (vm->virtio_console)
+		virtio_console_resize(vm->virtio_console, columns, rows);
+}
+
+size_t vmm_port_write(struct vmm *vm, unsigned int port, const void *bytes, size_t n)
+{
+	return vm->ports ? virtio_ports_write(vm->ports, port, bytes, n) : 0;
+}
+
 int vmm_set_balloon(struct vmm *vm, uint64_t bytes, struct error *err)
 {
 	if (!vm->balloon)
@@ -169,19 +199,73 @@ int vmm_set_balloon(struct vmm *vm, uint64_t bytes, struct error *err)
 	return virtio_balloon_set(vm->balloon, bytes, err);
 }
 
+static int check_disk(const struct vmm *vm, unsigned int index, struct error *err)
+{
+	return index < vm->disk_count ? 0
+				      : error_raise(err, ERROR_INVALID_ARGUMENT, "disk %u of %u",
+						    index, vm->disk_count);
+}
+
+int vmm_set_disk_limit(struct vmm *vm, unsigned int index, const struct vmm_limit *limit,
+		       struct error *err)
+{
+	int r = check_disk(vm, index, err);
+
+	return r < 0 ? r : virtio_blk_set_limit(vm->disks[index], limit, err);
+}
+
+int vmm_disk_resized(struct vmm *vm, unsigned int index, struct error *err)
+{
+	int r = check_disk(vm, index, err);
+
+	return r < 0 ? r : virtio_blk_resized(vm->disks[index], err);
+}
+
+static int check_net(const struct vmm *vm, unsigned int index, struct error *err)
+{
+	return index < vm->net_count ? 0
+				     : error_raise(err, ERROR_INVALID_ARGUMENT, "network %u of %u",
+						   index, vm->net_count);
+}
+
+int vmm_set_net_link(struct vmm *vm, unsigned int index, bool up, struct error *err)
+{
+	int r = check_net(vm, index, err);
+
+	if (r == 0)
+		virtio_net_set_link(vm->nets[index], up);
+	return r;
+}
+
+int vmm_set_net_limits(struct vmm *vm, unsigned int index, const struct vmm_limit *receive,
+		       const struct vmm_limit *transmit, struct error *err)
+{
+	int r = check_net(vm, index, err);
+
+	return r < 0 ? r : virtio_net_set_limits(vm->nets[index], receive, transmit, err);
+}
+
 void vmm_stats(struct vmm *vm, struct vmm_stats *stats)
 {
 	*stats = (struct vmm_stats){
 		.vcpu_count = vm->vcpu_count,
 		.disk_count = vm->disk_count,
+		.net_count = vm->net_count,
 		.memory_configured = vm->mem.size,
+		.memory_pinned = vm->mem.pinned ? vm->mem.size : 0,
 		.memory_resident = mem_resident(&vm->mem),
+		.devices_broken = __atomic_load_n(&vm->broken_times, __ATOMIC_RELAXED),
 		.console_bytes = __atomic_load_n(&vm->console.out_bytes, __ATOMIC_RELAXED),
 	};
+	device_thread_stats(vm, stats);
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
 		vcpu_stats(&vm->vcpus[i], &stats->vcpus[i]);
 	for (unsigned int i = 0; i < vm->disk_count; i++)
 		virtio_blk_stats(vm->disks[i], &stats->disks[i]);
+	for (unsigned int i = 0; i < vm->net_count; i++)
+		virtio_net_stats(vm->nets[i], &stats->nets[i]);
+	if (vm->vsock)
+		virtio_vsock_stats(vm->vsock, &stats->vsock);
 	if (vm->balloon)
 		virtio_balloon_stats(vm->balloon, &stats->balloon);
 }

@@ -2,6 +2,9 @@
 /*
  * The VMM library's only door: plain data and file descriptors in, events out.
  *
+ * Its parts: vmm_config.h says what a VM is made of, vmm_live.h what may change while it runs,
+ * vmm_stats.h what it is measured by.
+ *
  * A struct vmm is one virtual machine: its memory, devices, vCPU threads and its handles to the
  * hypervisor. It keeps no state outside itself, does not log, and never ends the process; a guest's
  * mistake is a device error.
@@ -10,38 +13,11 @@
 #define CROFT_VMM_VMM_H
 
 #include "vmm/base.h"
+#include "vmm/vmm_config.h"
+#include "vmm/vmm_live.h"
 #include "vmm/vmm_stats.h"
 
-#define VMM_CMDLINE_MAX	 2048u	       /* bytes, with the NUL */
-#define VMM_MEMORY_MIN	 (64ull << 20) /* bytes */
-#define VMM_MEMORY_ALIGN (2ull << 20)
-
 struct vmm;
-
-enum vmm_backend { VMM_BACKEND_GUNYAH, VMM_BACKEND_FAKE };
-
-struct vmm_disk {
-	const char *name; /* for messages, and the serial number that the guest reads */
-	int fd;		  /* a raw image or block device, open for what read_only says */
-	bool read_only;
-};
-
-/* Everything is copied or duplicated by vmm_create(); the caller keeps its fds and strings. */
-struct vmm_config {
-	enum vmm_backend backend;
-	const char *name;   /* of the VM: for threads and messages */
-	unsigned int vcpus; /* 1..VMM_VCPUS_MAX */
-	uint64_t memory;    /* bytes, >= VMM_MEMORY_MIN, a multiple of VMM_MEMORY_ALIGN */
-	/* Lend the memory instead of sharing it: gone from the host, so no disk can reach it. */
-	bool lend;
-	int kernel_fd;	     /* arm64 Image, raw or gzip */
-	int initrd_fd;	     /* or -1 */
-	const char *cmdline; /* or NULL */
-	const struct vmm_disk *disks;
-	unsigned int disk_count;
-	/* VMM_BACKEND_FAKE: what the guest does, see fake_script.h; NULL: a banner and an echo. */
-	const char *fake_script;
-};
 
 enum vmm_exit_reason {
 	VMM_EXIT_GUEST_POWEROFF,
@@ -59,10 +35,20 @@ struct vmm_exit {
 	struct error error; /* more, for the last two; else not raised */
 };
 
+#define VMM_BROKEN_NS 10000000000ull
+
 /* Called on threads of the VMM; must not block for long nor call back into the same vmm. */
 struct vmm_events {
 	/* Bytes that the guest wrote, in order, from the first one. */
 	void (*console)(void *data, const void *bytes, size_t n);
+	/*
+	 * The guest has broken the rules of a device ("block root"), which does nothing more until
+	 * the guest resets it. Not more often than each VMM_BROKEN_NS, whatever the guest does;
+	 * `times` counts all since the VM was made. May be NULL.
+	 */
+	void (*device_broken)(void *data, const char *device, uint64_t times);
+	/* Bytes that the guest wrote to a port, in order. NULL when there is no port. */
+	void (*port)(void *data, unsigned int port, const void *bytes, size_t n);
 	/* Once; no other event comes after it. */
 	void (*exited)(void *data, const struct vmm_exit *exit);
 	void *data;
@@ -103,14 +89,6 @@ struct vmm *vmm_free(struct vmm *vmm);
 
 /* Types into the guest's console. Returns how many bytes were taken, maybe fewer. Any thread. */
 size_t vmm_console_write(struct vmm *vmm, const void *bytes, size_t n);
-
-/*
- * Asks the guest to give up `bytes` of its memory, rounded down to pages: its driver approaches
- * that as it can, and takes memory back when it runs out. What of it returns to the host is in the
- * statistics. Any thread, any state. Errors: INVALID_ARGUMENT when less than VMM_MEMORY_MIN would
- * be left, UNSUPPORTED when the VM has no balloon, which is so when its memory is lent.
- */
-int vmm_set_balloon(struct vmm *vmm, uint64_t bytes, struct error *err);
 
 /* A snapshot; never waits for the guest. Any thread. */
 void vmm_stats(struct vmm *vmm, struct vmm_stats *stats);

@@ -16,7 +16,7 @@ static int setup(void **state)
 
 	mem_free(&f->mem);
 	assert_int_equal(mem_init(&f->mem, gpa(BOOT_RAM_BASE), 128 * MIB, NULL), 0);
-	if (virtio_balloon_new(&f->balloon, &f->mem, SLOT, &err) < 0)
+	if (virtio_balloon_new(&f->balloon, &f->slot, &err) < 0)
 		fail_msg("%s", err.message);
 	f->dev = virtio_balloon_device(f->balloon);
 	virtio_balloon_settle(f->balloon);

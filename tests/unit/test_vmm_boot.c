@@ -2,6 +2,8 @@
 /* Kernel and initrd: what fits, what is refused, and that nothing hostile is believed. */
 #include "tests/unit/vmm_help.h"
 
+#include <zstd.h>
+
 #define RAM (64 * MIB)
 
 struct loaded {
@@ -66,6 +68,31 @@ static void test_gzip(void **state)
 	packed[n - 6] ^= 1;
 	refused(file_of(packed, n), -1, ERROR_DATA_LOSS, "kernel: damaged gzip file");
 	free(packed);
+}
+
+static void test_zstd(void **state)
+{
+	uint8_t image[IMAGE_BYTES], packed[2 * IMAGE_BYTES];
+	uint8_t *zeros = calloc(1, RAM + MIB), *bomb = malloc(RAM);
+	struct loaded l;
+	size_t n;
+
+	(void)state;
+	make_image(image, 0, 8 * MIB);
+	n = ZSTD_compress(packed, sizeof(packed), image, sizeof(image), 3);
+	assert_false(ZSTD_isError(n));
+	assert_int_equal(load(&l, file_of(packed, n), -1), 0);
+	assert_memory_equal(l.mem.host, image, sizeof(image));
+	mem_free(&l.mem);
+	for (size_t cut = 4; cut < n; cut += 1 + n / 50)
+		refused(file_of(packed, cut), -1, ERROR_DATA_LOSS, "kernel: truncated zstd file");
+	packed[5] ^= 0xff;
+	refused(file_of(packed, n), -1, ERROR_DATA_LOSS, "kernel: ");
+	n = ZSTD_compress(bomb, RAM, zeros, RAM + MIB, 3);
+	assert_false(ZSTD_isError(n));
+	refused(file_of(bomb, n), -1, ERROR_INVALID_ARGUMENT, "needs");
+	free(bomb);
+	free(zeros);
 }
 
 static void test_bomb(void **state)
@@ -275,7 +302,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),	    cmocka_unit_test(test_field),
 		cmocka_unit_test(test_initrd),	    cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_initrd_bomb), cmocka_unit_test(test_no_file),
-		cmocka_unit_test(test_mem),
+		cmocka_unit_test(test_mem),	    cmocka_unit_test(test_zstd),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

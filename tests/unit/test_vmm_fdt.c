@@ -193,6 +193,90 @@ static void test_no_room(void **state)
 	assert_int_equal(length, 77);
 }
 
+/* An overlay whose one fragment adds, below `target`, a node with a property. */
+static size_t make_overlay(uint8_t *blob, size_t size, const char *target, const char *node)
+{
+	assert_int_equal(fdt_create(blob, (int)size), 0);
+	fdt_finish_reservemap(blob);
+	fdt_begin_node(blob, "");
+	fdt_begin_node(blob, "fragment@0");
+	fdt_property(blob, "target-path", target, (int)strlen(target) + 1);
+	fdt_begin_node(blob, "__overlay__");
+	if (node)
+		fdt_begin_node(blob, node);
+	fdt_property(blob, "compatible", "croft,test", sizeof("croft,test"));
+	if (node)
+		fdt_end_node(blob);
+	fdt_end_node(blob);
+	fdt_end_node(blob);
+	fdt_end_node(blob);
+	assert_int_equal(fdt_finish(blob), 0);
+	return fdt_totalsize(blob);
+}
+
+static void test_overlay(void **state)
+{
+	struct built *b = *state;
+	uint8_t overlay[1024];
+	size_t before = b->length;
+
+	b->config.overlay = overlay;
+	b->config.overlay_size = make_overlay(overlay, sizeof(overlay), "/", "widget");
+	build(b);
+	is_string(b, "/widget", "compatible", "croft,test");
+	is_string(b, "/gunyah-vm-config", "os-type", "linux");
+	assert_true(b->length > before && b->length < before + 256);
+	b->config.overlay_size = make_overlay(overlay, sizeof(overlay), "/chosen", NULL);
+	build(b);
+	is_string(b, "/chosen", "compatible", "croft,test");
+}
+
+static void test_bad_overlays(void **state)
+{
+	struct built *b = *state;
+	static const struct {
+		const char *target, *node, *message;
+	} cases[] = {
+		{ "/nowhere", "x", "device-tree overlay: FDT_ERR_" },
+		{ "/memory", NULL, "it changes /memory" },
+		{ "/", "memory", "it changes /memory" },
+		{ "/", "hypervisor", "it changes /hypervisor" },
+		{ "/cpus", "cpu@9", "it changes /cpus" },
+		{ "/cpus/cpu@1", NULL, "it changes /cpus" },
+		{ "/gunyah-vm-config/vdevices", "bell-1", "it changes /gunyah-vm-config" },
+	};
+	uint8_t overlay[1024], large[65537] = { 0 };
+	struct error err = { 0 };
+	size_t length;
+
+	b->config.overlay = overlay;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		b->config.overlay_size =
+			make_overlay(overlay, sizeof(overlay), cases[i].target, cases[i].node);
+		assert_true(fdt_build(&b->config, b->blob, sizeof(b->blob), &length, &err) < 0);
+		assert_int_equal(err.code, ERROR_INVALID_ARGUMENT);
+		assert_string_equal(err.field, "/spec/device_tree_overlay");
+		if (!strstr(err.message, cases[i].message))
+			fail_msg("case %zu: %s", i, err.message);
+	}
+	/* Cut short at any place, it is none. */
+	length = make_overlay(overlay, sizeof(overlay), "/", "widget");
+	for (size_t n = 0; n < length; n += 7) {
+		uint8_t *cut = malloc(n ? n : 1);
+
+		memcpy(cut, overlay, n);
+		b->config.overlay = cut;
+		b->config.overlay_size = n;
+		assert_true(fdt_build(&b->config, b->blob, sizeof(b->blob), &length, &err) < 0);
+		free(cut);
+		length = fdt_totalsize(overlay);
+	}
+	b->config.overlay = large;
+	b->config.overlay_size = sizeof(large);
+	assert_true(fdt_build(&b->config, b->blob, sizeof(b->blob), &length, &err) < 0);
+	assert_string_equal(err.message, "device-tree overlay: larger than 65536 bytes");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +284,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_linux, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_variants, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overlay, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_overlays, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -447,7 +447,7 @@ static void test_disk_from_script(void **state)
 		"store 0x80001020 8 0x80006000\nstore 0x80001028 8 0x0000000200000001\n"
 		"store 0x80004000 8 0\nstore 0x80004008 8 1\nstore 0x80006000 1 0xff\n"
 		"store 0x80002004 2 0\nstore 0x80002002 2 1\n"
-		"write 0xa000250 4 0\nwait 17\n"
+		"write 0xa000250 4 0\nwait 49\n"
 		"load 0x80003002 2 1\nload 0x80003008 4 513\nload 0x80006000 1 0\nload 0x80005000 4 0x74636573\n"
 		"read 0xa000260 4 1\nwrite 0xa000264 4 1\nread 0xa000260 4 0\n"
 		"write 0xa000270 4 0\nread 0xa000270 4 0\n"

@@ -4,28 +4,42 @@
 
 #include <fcntl.h>
 
-static int setup_disk(void **state)
+static int make_disk(void **state, bool synchronous)
 {
 	struct fixture *f = fixture_new();
-	struct vmm_disk disk = { .name = "root" };
+	struct vmm_disk disk = { .name = "root", .synchronous = synchronous };
 	struct error err = { 0 };
 
 	f->file = disk.fd = blank_file(1 * MIB);
-	if (virtio_blk_new(&f->blk, &disk, &f->mem, SLOT, &err) < 0)
+	if (virtio_blk_new(&f->blk, &disk, &f->slot, &err) < 0)
 		fail_msg("%s", err.message);
 	f->dev = virtio_blk_device(f->blk);
+	f->waits = !synchronous;
 	*state = f;
 	return 0;
+}
+
+static int setup_disk(void **state)
+{
+	return make_disk(state, true);
+}
+
+static int setup_uring(void **state)
+{
+	return make_disk(state, false);
 }
 
 static int setup_read_only(void **state)
 {
 	struct fixture *f = fixture_new();
-	struct vmm_disk disk = { .name = "a disk with a long name", .read_only = true };
+	struct vmm_disk disk = { .name = "disk",
+				 .serial = "a disk with a long name",
+				 .read_only = true };
 
 	f->file = disk.fd = blank_file(1 * MIB);
-	assert_int_equal(virtio_blk_new(&f->blk, &disk, &f->mem, SLOT, NULL), 0);
+	assert_int_equal(virtio_blk_new(&f->blk, &disk, &f->slot, NULL), 0);
 	f->dev = virtio_blk_device(f->blk);
+	f->waits = true;
 	*state = f;
 	return 0;
 }
@@ -34,7 +48,7 @@ static int setup_console(void **state)
 {
 	struct fixture *f = fixture_new();
 
-	assert_int_equal(virtio_console_new(&f->vc, &f->console, &f->mem, SLOT, NULL), 0);
+	assert_int_equal(virtio_console_new(&f->vc, &f->console, &f->slot, NULL), 0);
 	f->dev = virtio_console_device(f->vc);
 	*state = f;
 	return 0;
@@ -44,7 +58,7 @@ static int setup_rng(void **state)
 {
 	struct fixture *f = fixture_new();
 
-	assert_int_equal(virtio_rng_new(&f->rng, &f->mem, SLOT, NULL), 0);
+	assert_int_equal(virtio_rng_new(&f->rng, &f->slot, NULL), 0);
 	f->dev = virtio_rng_device(f->rng);
 	*state = f;
 	return 0;
@@ -291,6 +305,184 @@ static void test_disk_broken_requests(void **state)
 	assert_int_equal(blk(f, 0, 0, 512, true), 0);
 }
 
+#define DISCARD	     11u
+#define WRITE_ZEROES 13u
+
+static uint8_t ranges(struct fixture *f, uint32_t type, uint64_t sector, uint32_t sectors,
+		      uint32_t flags)
+{
+	put_le(at(f, BUFFER, 16), sector, 8);
+	put_le(at(f, BUFFER + 8, 4), sectors, 4);
+	put_le(at(f, BUFFER + 12, 4), flags, 4);
+	return blk(f, type, 0, 16, false);
+}
+
+static void test_ranges(void **state)
+{
+	struct fixture *f = *state;
+	struct vmm_disk_stats stats;
+	uint8_t buf[4096], zeroes[4096] = { 0 };
+
+	bring_up(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+	/* What the driver may ask for. */
+	assert_int_equal(f->dev->mmio.ops->read(&f->dev->mmio, 0x124, 4), 1u << 22);
+	assert_int_equal(f->dev->mmio.ops->read(&f->dev->mmio, 0x138, 1), 1);
+	memset(buf, 0x42, sizeof(buf));
+	for (unsigned int i = 0; i < 16; i++)
+		assert_int_equal(pwrite_all(f->file, buf, sizeof(buf), 4096 * i), 0);
+	assert_int_equal(ranges(f, DISCARD, 8, 8, 0), 0);
+	assert_int_equal(ranges(f, WRITE_ZEROES, 24, 8, 1), 0);
+	assert_int_equal(ranges(f, WRITE_ZEROES, 40, 8, 0), 0);
+	for (unsigned int i = 1; i <= 5; i += 2) {
+		assert_int_equal(pread_all(f->file, buf, sizeof(buf), 4096 * i), 0);
+		assert_memory_equal(buf, zeroes, sizeof(buf));
+		assert_int_equal(pread_all(f->file, buf, 1, 4096 * i - 1), 0);
+		assert_int_equal(buf[0], 0x42);
+		assert_int_equal(pread_all(f->file, buf, 1, 4096 * (i + 1)), 0);
+		assert_int_equal(buf[0], 0x42);
+	}
+	virtio_blk_stats(f->blk, &stats);
+	assert_int_equal(stats.discard_ops, 1);
+	assert_int_equal(stats.zero_ops, 2);
+	assert_int_equal(stats.errors, 0);
+}
+
+static void test_broken_ranges(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+	assert_int_equal(ranges(f, DISCARD, 0, 8, 1), 2);
+	assert_int_equal(ranges(f, WRITE_ZEROES, 0, 8, 2), 2);
+	assert_int_equal(ranges(f, DISCARD, 2048, 1, 0), 1);
+	assert_int_equal(ranges(f, DISCARD, 2047, 2, 0), 1);
+	assert_int_equal(ranges(f, DISCARD, UINT64_MAX, 2, 0), 1);
+	assert_int_equal(ranges(f, DISCARD, 0, UINT32_MAX, 0), 1);
+	assert_int_equal(ranges(f, DISCARD, 0, 0, 0), 0);
+	assert_int_equal(blk(f, DISCARD, 0, 15, false), 1);
+	assert_int_equal(blk(f, DISCARD, 0, 17 * 16, false), 1);
+	assert_int_equal(blk(f, WRITE_ZEROES, 0, 16, true), 1);
+	assert_int_equal(rd(f, STATUS) & NEEDS_RESET, 0);
+}
+
+static void test_disk_limit(void **state)
+{
+	struct fixture *f = *state;
+	const struct vmm_limit slow = { .bytes_per_s = 20000 }, none = { 0 };
+	struct vmm_disk_stats stats;
+
+	bring_up(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+	assert_int_equal(virtio_blk_set_limit(f->blk, &slow, NULL), 0);
+	/* A tenth of a second's worth is there; then it takes as long as it takes. */
+	f->waits = true;
+	assert_int_equal(blk(f, 1, 0, 4096, false), 0);
+	assert_int_equal(blk(f, 1, 0, 4096, false), 0);
+	virtio_blk_stats(f->blk, &stats);
+	assert_true(stats.throttled > 0);
+	assert_int_equal(stats.write_bytes, 8192);
+	assert_int_equal(virtio_blk_set_limit(f->blk, &none, NULL), 0);
+	assert_int_equal(blk(f, 1, 0, 65536, false), 0);
+}
+
+static void test_disk_resized(void **state)
+{
+	struct fixture *f = *state;
+	struct vmm_disk_stats stats;
+	struct error err = { 0 };
+
+	bring_up(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+	assert_int_equal(virtio_blk_resized(f->blk, NULL), 0);
+	assert_int_equal(rd(f, INTERRUPT), 0);
+	assert_int_equal(blk(f, 0, 4000, 512, true), 1);
+	wr(f, ACK, 1);
+	assert_int_equal(ftruncate(f->file, 2 * MIB), 0);
+	assert_int_equal(virtio_blk_resized(f->blk, NULL), 0);
+	assert_int_equal(rd(f, INTERRUPT), 2);
+	assert_int_equal(rd(f, 0x100), 4096);
+	assert_int_equal(blk(f, 0, 4000, 512, true), 0);
+	/* A size that no disk can have changes nothing. */
+	assert_int_equal(ftruncate(f->file, 1000), 0);
+	assert_true(virtio_blk_resized(f->blk, &err) < 0);
+	assert_string_equal(err.message,
+			    "disk \"root\": its size, 1000 bytes, is not a multiple of 512");
+	virtio_blk_stats(f->blk, &stats);
+	assert_int_equal(stats.size, 2 * MIB);
+}
+
+/* More than io_uring takes at once. */
+static void test_many_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct vmm_disk_stats stats;
+
+	bring_up_load(f);
+	run_load(f, 3);
+	for (unsigned int i = 0; i < LOAD; i++)
+		assert_int_equal(*at(f, LOAD_DATA + 0x1000 + 32 * i + 16, 1), 0);
+	virtio_blk_stats(f->blk, &stats);
+	assert_int_equal(stats.read_ops, 3 * LOAD);
+	assert_int_equal(stats.queue_requests[0], 3 * LOAD);
+	assert_int_equal(stats.errors, 0);
+}
+
+/* While requests are under way the driver takes the queue away, sets it up anew, and resets all. */
+static void test_queue_taken_away(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up_load(f);
+	offer_load(f, 0);
+	f->dev->queues[0].notified.ready(&f->dev->queues[0].notified);
+	wr(f, QUEUE_SEL, 0);
+	wr(f, QUEUE_READY, 0);
+	wr(f, QUEUE_NUM, 2);
+	wr(f, QUEUE_READY, 1);
+	serve(f);
+	wr(f, STATUS, 0);
+	bring_up_load(f);
+	memset(at(f, LOAD_DATA + 0xc000, 4), 0, 4);
+	offer_load(f, 0);
+	f->dev->queues[0].notified.ready(&f->dev->queues[0].notified);
+	wr(f, STATUS, 0);
+	assert_int_equal(rd(f, STATUS), 0);
+	bring_up(f, VIRTIO_F_VERSION_1);
+	assert_int_equal(blk(f, 0, 0, 512, true), 0);
+}
+
+static int setup_queues(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct vmm_disk disk = { .name = "root", .queues = 8 };
+
+	f->file = disk.fd = blank_file(1 * MIB);
+	assert_int_equal(virtio_blk_new(&f->blk, &disk, &f->slot, NULL), 0);
+	f->dev = virtio_blk_device(f->blk);
+	f->waits = true;
+	*state = f;
+	return 0;
+}
+
+static void test_several_queues(void **state)
+{
+	struct fixture *f = *state;
+	const struct piece pieces[] = { { HEADER, 16, false },
+					{ BUFFER, 512, true },
+					{ RESULT, 1, true } };
+	struct vmm_disk_stats stats;
+
+	assert_int_equal(f->dev->mmio.ops->read(&f->dev->mmio, 0x122, 2), VMM_DISK_QUEUES_MAX);
+	bring_up(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+	memset(at(f, HEADER, 16), 0, 16);
+	for (unsigned int q = 0; q < VMM_DISK_QUEUES_MAX; q++) {
+		*at(f, RESULT, 1) = 0xaa;
+		assert_int_equal(submit(f, q, 3, pieces), 513);
+		assert_int_equal(*at(f, RESULT, 1), 0);
+	}
+	virtio_blk_stats(f->blk, &stats);
+	assert_int_equal(stats.queue_count, VMM_DISK_QUEUES_MAX);
+	assert_int_equal(stats.queue_requests[3], 1);
+}
+
 /*
  * A driver that cannot flush still gets durable writes; that cannot be seen here, but that they
  * work can.
@@ -358,7 +550,7 @@ static void test_bad_disks(void **state)
 		unsigned int fds = open_fds();
 		struct error err = { 0 };
 
-		assert_true(virtio_blk_new(&out, &disk, &f->mem, SLOT, &err) < 0);
+		assert_true(virtio_blk_new(&out, &disk, &f->slot, &err) < 0);
 		assert_null(out);
 		assert_int_equal(err.code, ERROR_INVALID_ARGUMENT);
 		if (!strstr(err.message, disks[i].message))
@@ -477,7 +669,11 @@ static void test_rng_is_told(void **state)
 
 int main(void)
 {
-#define DISK(name)    cmocka_unit_test_setup_teardown(name, setup_disk, teardown)
+#define DISK(name) cmocka_unit_test_setup_teardown(name, setup_disk, teardown)
+#define URING(name)                                               \
+	{                                                         \
+#name "_uring", name, setup_uring, teardown, NULL \
+	}
 #define CONSOLE(name) cmocka_unit_test_setup_teardown(name, setup_console, teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rng, setup_rng, teardown),
@@ -487,6 +683,19 @@ int main(void)
 		DISK(test_queue_setup),
 		DISK(test_too_early),
 		DISK(test_disk),
+		URING(test_disk),
+		URING(test_disk_bounds),
+		URING(test_disk_framing),
+		URING(test_disk_broken_requests),
+		URING(test_disk_without_flush),
+		DISK(test_ranges),
+		DISK(test_broken_ranges),
+		DISK(test_disk_limit),
+		URING(test_disk_limit),
+		DISK(test_disk_resized),
+		URING(test_many_at_once),
+		URING(test_queue_taken_away),
+		cmocka_unit_test_setup_teardown(test_several_queues, setup_queues, teardown),
 		DISK(test_disk_bounds),
 		DISK(test_disk_framing),
 		DISK(test_disk_broken_requests),

@@ -10,9 +10,11 @@
 #include "vmm/virtio_balloon.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_net.h"
+#include "vmm/virtio_ports.h"
 #include "vmm/virtio_rng.h"
+#include "vmm/virtio_vsock.h"
 
-#define SLOT	   ((struct virtio_slot){ .base = gpa(0xa000000), .spi = 16 })
 #define DESC	   (BOOT_RAM_BASE + 0x1000)
 #define AVAIL	   (BOOT_RAM_BASE + 0x3000)
 #define USED	   (BOOT_RAM_BASE + 0x5000)
@@ -37,16 +39,22 @@ enum {
 
 struct fixture {
 	struct mem mem;
+	struct loop loop;
+	struct virtio_slot slot;
 	struct virtio_blk *blk;
 	struct virtio_console *vc;
 	struct virtio_rng *rng;
 	struct virtio_balloon *balloon;
+	struct virtio_net *net;
+	struct virtio_ports *ports;
+	struct virtio_vsock *vsock;
 	struct console console;
 	struct test_vm sink;
 	struct vmm_events events;
 	struct virtio_mmio *dev;
 	int file;
-	unsigned int queues;		       /* that the driver sets up; 0: all */
+	bool waits;	     /* for answers: the device works behind the driver's back */
+	unsigned int queues; /* that the driver sets up; 0: all */
 	unsigned int avail[VIRTIO_QUEUES_MAX]; /* what we offered, a queue */
 };
 
@@ -63,19 +71,10 @@ static inline void wr(struct fixture *f, uint64_t off, uint32_t value)
 /* What the device thread would do, were there one. */
 static inline void serve(struct fixture *f)
 {
-	bool any;
+	bool quit = false;
 
-	do {
-		any = false;
-		for (unsigned int i = 0; i < f->dev->ops->queues; i++) {
-			struct loop_source *s = &f->dev->queues[i].notified;
-
-			if (!eventfd_take(s->fd))
-				continue;
-			any = true;
-			s->ready(s);
-		}
-	} while (any);
+	while (loop_turn(&f->loop, 0, &quit))
+		;
 }
 
 static inline struct fixture *fixture_new(void)
@@ -84,6 +83,11 @@ static inline struct fixture *fixture_new(void)
 
 	assert_non_null(f);
 	f->mem = MEM_NONE;
+	f->loop = LOOP_NONE;
+	assert_int_equal(loop_init(&f->loop, NULL), 0);
+	f->slot = (struct virtio_slot){
+		.mem = &f->mem, .loop = &f->loop, .base = gpa(0xa000000), .spi = 16
+	};
 	f->file = -1;
 	assert_int_equal(mem_init(&f->mem, gpa(BOOT_RAM_BASE), 4 * MIB, NULL), 0);
 	pthread_mutex_init(&f->sink.lock, NULL);
@@ -101,7 +105,11 @@ static inline int teardown(void **state)
 	virtio_console_free(f->vc);
 	virtio_rng_free(f->rng);
 	virtio_balloon_free(f->balloon);
+	virtio_net_free(f->net);
+	virtio_ports_free(f->ports);
+	virtio_vsock_free(f->vsock);
 	console_free(&f->console);
+	loop_free(&f->loop);
 	mem_free(&f->mem);
 	base_close(f->file);
 	free(f);
@@ -138,7 +146,7 @@ static inline void bring_up(struct fixture *f, uint64_t features)
 {
 	negotiate(f, features);
 	assert_int_equal(rd(f, STATUS), ACKNOWLEDGE | DRIVER | FEATURES_OK);
-	for (uint32_t i = 0; i < (f->queues ? f->queues : f->dev->ops->queues); i++) {
+	for (uint32_t i = 0; i < (f->queues ? f->queues : f->dev->queue_count); i++) {
 		set_queue(f, i, DESC + QUEUE_STEP * i);
 		assert_int_equal(rd(f, QUEUE_READY), 1);
 		memset(mem_at(&f->mem, gpa(AVAIL + QUEUE_STEP * i), 64), 0, 64);
@@ -172,6 +180,7 @@ static inline uint32_t submit(struct fixture *f, uint32_t queue, unsigned int n,
 			      const struct piece *pieces)
 {
 	uint64_t step = QUEUE_STEP * queue;
+	bool quit = false;
 	uint32_t written;
 	uint16_t used;
 
@@ -187,11 +196,83 @@ static inline uint32_t submit(struct fixture *f, uint32_t queue, unsigned int n,
 	put_le(at(f, AVAIL + step + 2, 2), ++f->avail[queue], 2);
 	wr(f, 0x50, queue);
 	serve(f);
-	memcpy(&used, at(f, USED + step + 2, 2), 2);
+	do {
+		memcpy(&used, at(f, USED + step + 2, 2), 2);
+		if (!f->waits || used == (uint16_t)f->avail[queue] || (rd(f, STATUS) & NEEDS_RESET))
+			break;
+	} while (loop_turn(&f->loop, 10000, &quit));
 	if (used != (uint16_t)f->avail[queue])
 		return UINT32_MAX;
 	memcpy(&written, at(f, USED + step + 4 + 8 * ((used - 1u) % SIZE) + 4, 4), 4);
 	return written;
+}
+
+/* --- A disk under load --- */
+
+#define LOAD	   200u
+#define LOAD_DATA  (BOOT_RAM_BASE + 0x180000)
+#define LOAD_RINGS 256u
+
+/* A ring of its own, with LOAD reads of 4 KiB in it, each with its header and its status. */
+static inline void offer_load(struct fixture *f, unsigned int first)
+{
+	for (unsigned int i = 0; i < LOAD; i++) {
+		const uint64_t header = LOAD_DATA + 0x1000 + 32 * i;
+		const uint64_t table = LOAD_DATA + 0x4000 + 48 * i;
+		uint8_t *d = at(f, LOAD_DATA + 0x8000 + 16 * i, 16), *t = at(f, table, 48);
+
+		put_le(at(f, header, 16), 0, 8);
+		put_le(at(f, header + 8, 8), 8 * (i % 256), 8);
+		*at(f, header + 16, 1) = 0xaa;
+		put_le(t, header, 8);
+		put_le(t + 8, 16, 8);
+		put_le(t + 12, 1 | 1u << 16, 4);
+		put_le(t + 16, LOAD_DATA + 0x20000 + 4096 * (i % 64), 8);
+		put_le(t + 24, 4096, 4);
+		put_le(t + 28, 3 | 2u << 16, 4);
+		put_le(t + 32, header + 16, 8);
+		put_le(t + 40, 1, 4);
+		put_le(t + 44, 2, 4);
+		put_le(d, table, 8);
+		put_le(d + 8, 48, 4);
+		put_le(d + 12, 4, 4);
+		put_le(at(f, LOAD_DATA + 0xa000 + 4 + 2 * ((first + i) % LOAD_RINGS), 2), i, 2);
+	}
+	put_le(at(f, LOAD_DATA + 0xa000 + 2, 2), first + LOAD, 2);
+}
+
+static inline void bring_up_load(struct fixture *f)
+{
+	negotiate(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+	wr(f, QUEUE_SEL, 0);
+	wr(f, QUEUE_NUM, LOAD_RINGS);
+	wr(f, 0x80, (uint32_t)(LOAD_DATA + 0x8000));
+	wr(f, 0x90, (uint32_t)(LOAD_DATA + 0xa000));
+	wr(f, 0xa0, (uint32_t)(LOAD_DATA + 0xc000));
+	wr(f, QUEUE_READY, 1);
+	wr(f, STATUS, 15);
+	assert_int_equal(rd(f, QUEUE_READY), 1);
+	serve(f);
+}
+
+static inline uint16_t load_done(struct fixture *f)
+{
+	uint16_t used;
+
+	memcpy(&used, at(f, LOAD_DATA + 0xc000 + 2, 2), 2);
+	return used;
+}
+
+static inline void run_load(struct fixture *f, unsigned int rounds)
+{
+	bool quit = false;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		offer_load(f, LOAD * i);
+		wr(f, 0x50, 0);
+		while (load_done(f) != (uint16_t)(LOAD * (i + 1)))
+			assert_true(loop_turn(&f->loop, 10000, &quit));
+	}
 }
 
 #endif
