@@ -201,7 +201,8 @@ static int gh_rm_check_reply(struct gh_rm_request *request, struct gh_rm_call *c
 	if (call->size < sizeof(error))
 		return -EPROTO;
 	memcpy(&error, call->reply, sizeof(error));
-	ret = gh_rm_error_to_errno(le32_to_cpu(error));
+	request->error = le32_to_cpu(error);
+	ret = gh_rm_error_to_errno(request->error);
 	request->outcome = ret ? GH_RM_REFUSED : GH_RM_GRANTED;
 	if (ret || !reply)
 		return ret;
@@ -222,6 +223,7 @@ int gh_rm_call(struct gh_rm *rm, struct gh_rm_request *request, void **reply, si
 	int ret;
 
 	request->outcome = GH_RM_REFUSED;
+	request->error = GH_RM_OK;
 	if (request->size > GH_RM_REQUEST_MAX)
 		return -E2BIG;
 	call = kzalloc(sizeof(*call), GFP_KERNEL);

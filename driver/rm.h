@@ -60,8 +60,9 @@ struct gh_rm_request {
 	const void *data;
 	size_t size; /* at most GH_RM_REQUEST_MAX */
 	u16 vmid;    /* of LEND, SHARE, RECLAIM: for a late reply */
-	u16 seq;     /* this and the next are set by gh_rm_call */
+	u16 seq;     /* this and what follows is set by gh_rm_call */
 	enum gh_rm_outcome outcome;
+	u32 error; /* RM's word for it, if it refused */
 };
 
 /*

@@ -239,9 +239,11 @@ int gh_rm_mem_settle(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 	trace_gunyah_mem(vmid, parcel, "lookup", ret);
 	if (request.outcome == GH_RM_UNKNOWN)
 		return ret;
-	/* EINVAL: no such parcel. Other refusals tell nothing. */
-	if (!ret || ret == -EINVAL)
-		parcel->handle = ret ? GH_PARCEL_NONE : handle;
+	/* Found, or known not to be there; other refusals tell nothing. */
+	if (!ret)
+		parcel->handle = handle;
+	else if (request.error == GH_RM_ERROR_LOOKUP_FAILED)
+		parcel->handle = GH_PARCEL_NONE;
 	else if (parcel->lost)
 		return ret;
 	parcel->lost = false;

@@ -73,6 +73,8 @@ int main(int argc, char **argv)
 	memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		err(1, "mmap");
+	/* A huge page is one range for the resource manager, a page is one too. */
+	madvise(memory, SIZE, MADV_HUGEPAGE);
 	load(argv[1], memory, TREE_OFFSET);
 	load(argv[2], memory + TREE_OFFSET, TREE_SIZE);
 

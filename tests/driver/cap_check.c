@@ -222,12 +222,10 @@ static void cap_10(void)
 static void cap_11(void)
 {
 	static const char *const order[] = {
-		"send: id=0x56000001", "send: id=0x51000012",
-		"send: id=0x56000009", "send: id=0x5600000b",
-		"send: id=0x56000020", "send: id=0x56000004",
-		"send: id=0x56000005", "id=0x56100001",
-		"send: id=0x56000006", "state=11",
-		"send: id=0x51000015", "send: id=0x56000002",
+		"send: id=0x56000001", "send: id=0x51000012", "send: id=0x56000009",
+		"send: id=0x5600000b", "send: id=0x56000020", "send: id=0x56000004",
+		"send: id=0x56000005", "send: id=0x56000006", "send: id=0x51000015",
+		"send: id=0x56000002",
 	};
 	struct vm vm;
 	char *trace;
@@ -239,6 +237,8 @@ static void cap_11(void)
 	close_vm(&vm);
 	trace = trace_end();
 	in_order(trace, order, sizeof(order) / sizeof(order[0]));
+	expect("VM_EXITED", traced(trace, "notification", "id=0x56100001"), 1);
+	expect("reset", traced(trace, "gunyah_vm_state", "state=11"), 1);
 	free(trace);
 }
 

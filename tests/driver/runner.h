@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEADLINE 100 /* seconds a case may take on an emulated board */
+#define DEADLINE 200 /* seconds a case may take on an emulated board */
 
 struct test_case {
 	const char *name;
