@@ -125,8 +125,8 @@ check-fuzz: ## a few seconds of each fuzz target
 check-cross: ## the builds: native, clang, arm64, driver, refhyp
 	@tests/run cross
 
-check-api: ## the contract's lints, REST, gRPC and croftctl on the fake backend
-	@tests/run api
+check-api: ## the contract's lints, REST, gRPC and croftctl on the fake backend, and what matters of it on the board
+	@tests/run api api_board
 
 check-conformance: ## what refhyp presents, fault injection, and a storm: SEED= repeats one
 	@SEED=$(SEED) tests/run conformance

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "agent/audit.h"
 #include "agent/image.h"
 #include "agent/node.h"
 #include "agent/state.h"
@@ -51,8 +52,12 @@ static void plan_node(struct walk *walk)
 
 	if (!LABELS_EQUAL(node, &want))
 		add_step(&plan, "label");
-	if (node->cordoned != want.cordoned)
-		add_step(&plan, want.cordoned ? "cordon" : "uncordon");
+	/* What a person has cordoned, a person uncordons. */
+	if (want.cordoned && !node->cordoned)
+		add_step(&plan, "cordon");
+	else if (!want.cordoned && node->cordoned &&
+		 strcmp(node->cordon_actor, AUDIT_ACTOR_AGENT) == 0)
+		add_step(&plan, "uncordon");
 	if (walk->service->node->drain)
 		say_wait(&plan, "it is being drained");
 	walk->each(walk->data, &plan);
@@ -143,7 +148,8 @@ static void plan_start(struct walk *walk, struct desired_plan *plan)
 	if (plan->step_count > 1)
 		return;
 	if (walk->service->node->msg->cordoned)
-		say_wait(plan, "the node is cordoned");
+		say_wait(plan, "the node is cordoned by %s",
+			 walk->service->node->msg->cordon_actor);
 	else if (!image || !image_record_ready(image))
 		say_wait(plan, "image \"%s\" is not READY", name);
 }

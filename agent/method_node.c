@@ -45,12 +45,13 @@ static void cordon(struct service *service, struct call *call, const char *reaso
 	if (r == 0 && cordoned)
 		r = node_check_reason(reason, &error);
 	if (r == 0 && !dry_run)
-		node_cordon(service, cordoned, cordoned ? reason : "");
+		node_cordon(service, cordoned, cordoned ? reason : "", call->who.actor);
 	if (r == 0)
 		reply = node_message(service);
 	if (reply && dry_run) {
 		reply->cordoned = cordoned;
 		message_set_string(&reply->cordon_reason, cordoned ? reason : "");
+		message_set_string(&reply->cordon_actor, cordoned ? call->who.actor : "");
 	}
 	method_answer(service, call, r, reply, &error);
 }

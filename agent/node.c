@@ -139,7 +139,7 @@ int node_check_reason(const char *reason, struct error *err)
 				 strlen(reason), NODE_REASON_MAX);
 }
 
-void node_cordon(struct service *service, bool cordoned, const char *reason)
+void node_cordon(struct service *service, bool cordoned, const char *reason, const char *actor)
 {
 	struct node *node = service->node;
 
@@ -147,6 +147,7 @@ void node_cordon(struct service *service, bool cordoned, const char *reason)
 		return;
 	node->msg->cordoned = cordoned;
 	message_set_string(&node->msg->cordon_reason, reason);
+	message_set_string(&node->msg->cordon_actor, cordoned ? actor : "");
 	record_touch(service, &node->record);
 	log_notice("node: %s%s%s", cordoned ? "cordoned" : "uncordoned", reason[0] ? ": " : "",
 		   reason);

@@ -58,7 +58,7 @@ int node_update(struct service *service, const struct node_update *update, Croft
 /* INVALID_ARGUMENT when the reason is too long. */
 int node_check_reason(const char *reason, struct error *err);
 /* Nothing happens when it is so already, with that reason. */
-void node_cordon(struct service *service, bool cordoned, const char *reason);
+void node_cordon(struct service *service, bool cordoned, const char *reason, const char *actor);
 
 /* CONFLICT while the node is cordoned. */
 int node_check_start(const struct service *service, struct error *err);

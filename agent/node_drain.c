@@ -176,7 +176,7 @@ int node_begin_drain(struct service *service, const struct node_drain *how, stru
 	drain->timer.fire = go_on;
 	drain->patience_ns = how->patience_ns;
 	snprintf(drain->actor, sizeof(drain->actor), "%s", how->actor);
-	node_cordon(service, true, how->reason);
+	node_cordon(service, true, how->reason, how->actor);
 	operation_run(service, drain->op, NULL);
 	drain->op->cancel = cancel;
 	drain->op->owner = drain;

@@ -142,12 +142,17 @@ def test_change(_):
 
 
 def test_drain(_):
-    """A drain by hand is finished, and then the document counts again."""
+    """A drain by hand holds until the node is uncordoned by hand, and then the document counts again."""
     with Own() as agent:
         converge(agent, {"images": [image(agent)], "vms": [vm("web1")]})
         starts = agent.rest("GET", "/v1/vms/web1").json["status"]["starts"]
         drained = agent.rest("POST", "/v1/node:drain?wait=60s", {"deadline": "1s"})
         assert drained.status == 200 and drained.json["state"] == "SUCCEEDED", drained
+        agent.until(lambda: thing(agent, "vms/web1")["state"] == "WAITING", "the wait for a person")
+        assert thing(agent, "vms/web1")["message"] == "the node is cordoned by tcp", thing(agent, "vms/web1")
+        node = agent.rest("GET", "/v1/node").json
+        assert node["cordoned"] and node["cordon_actor"] == "tcp", node
+        assert agent.rest("POST", "/v1/node:uncordon").status == 200
         agent.until(lambda: agent.rest("GET", "/v1/vms/web1").json["status"]["starts"] == starts + 1, "a new start")
         converge(agent)
         assert state(agent, "web1") == "RUNNING" and not agent.rest("GET", "/v1/node").json.get("cordoned")
