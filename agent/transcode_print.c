@@ -144,7 +144,12 @@ static json_t *print_map(const ProtobufCFieldDescriptor *field, const ProtobufCM
 /* Readers look for these even when they have their default value. */
 static bool always_there(const ProtobufCFieldDescriptor *field)
 {
-	return strcmp(field->name, "revision") == 0 || strcmp(field->name, "ok") == 0 ||
+	static const char *const answers[] = { "ok", "status", "in_sync", "cordoned" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		if (field->type == PROTOBUF_C_TYPE_BOOL && strcmp(field->name, answers[i]) == 0)
+			return true;
+	return strcmp(field->name, "revision") == 0 ||
 	       (field->type == PROTOBUF_C_TYPE_ENUM && strcmp(field->name, "state") == 0);
 }
 

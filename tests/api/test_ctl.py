@@ -264,8 +264,9 @@ def test_full_disk_is_told(agent):
 
 def test_interrupted_follow(agent):
     agent.run_vm("cli-int")
-    follower = subprocess.Popen([program("croftctl"), "-s", agent.socket, "vm", "console", "cli-int", "-f"],
-                                stdout=subprocess.PIPE)
+    # A shell that ran us in the background has left us with the signal ignored.
+    follower = subprocess.Popen(["env", "--default-signal=INT", program("croftctl"), "-s", agent.socket, "vm", "console",
+                                 "cli-int", "-f"], stdout=subprocess.PIPE)
     agent.curl("POST", "/v1/vms/cli-int/console", "--data-binary", "x")
     assert follower.stdout.read(1)
     follower.send_signal(signal.SIGINT)
