@@ -27,6 +27,14 @@ void *message_free(void *message);
  */
 void message_set_string(char **field, const char *value);
 
+/* Two fields of one type change places: how a record takes in what was merged beside it. */
+#define MESSAGE_SWAP(a, b)                 \
+	do {                               \
+		__typeof__(a) swap_ = (a); \
+		(a) = (b);                 \
+		(b) = swap_;               \
+	} while (0)
+
 /* Puts the wall-clock time into the field; NULL in the field without memory. */
 void message_set_now(Google__Protobuf__Timestamp **field);
 void message_set_time(Google__Protobuf__Timestamp **field, int64_t seconds, int32_t nanos);

@@ -81,13 +81,6 @@ Croft__V1__Node *node_message(struct service *service)
 	return node && node_fill(service, node) == 0 ? node : message_free(node);
 }
 
-#define SWAP(a, b)                         \
-	do {                               \
-		__typeof__(a) swap_ = (a); \
-		(a) = (b);                 \
-		(b) = swap_;               \
-	} while (0)
-
 static void take_labels(struct service *service, Croft__V1__Node *from, const char *actor)
 {
 	struct node *node = service->node;
@@ -96,8 +89,8 @@ static void take_labels(struct service *service, Croft__V1__Node *from, const ch
 				   protobuf_c_message_descriptor_get_field_by_name(
 					   &croft__v1__node__descriptor, "labels")))
 		return;
-	SWAP(node->msg->labels, from->labels);
-	SWAP(node->msg->n_labels, from->n_labels);
+	MESSAGE_SWAP(node->msg->labels, from->labels);
+	MESSAGE_SWAP(node->msg->n_labels, from->n_labels);
 	record_touch(service, &node->record);
 	event_emit(service, &(struct event_news){ .type = "node.updated",
 						  .collection = "node",

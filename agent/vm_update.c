@@ -264,13 +264,6 @@ static void tell_update(struct service *service, struct vm_record *vm, unsigned 
 	log_info("vms/%s: changed: %s", vm->msg->name, message);
 }
 
-#define SWAP(a, b)                         \
-	do {                               \
-		__typeof__(a) swap_ = (a); \
-		(a) = (b);                 \
-		(b) = swap_;               \
-	} while (0)
-
 /* Puts labels and spec of `merged` into the record, whose name others point to. */
 static void take_in(struct service *service, struct vm_record *vm, Croft__V1__Vm *merged,
 		    const struct vm_update *update)
@@ -280,9 +273,9 @@ static void take_in(struct service *service, struct vm_record *vm, Croft__V1__Vm
 	if (!changes)
 		return;
 	discard_namesakes(service, vm, merged->spec);
-	SWAP(vm->msg->labels, merged->labels);
-	SWAP(vm->msg->n_labels, merged->n_labels);
-	SWAP(vm->msg->spec, merged->spec);
+	MESSAGE_SWAP(vm->msg->labels, merged->labels);
+	MESSAGE_SWAP(vm->msg->n_labels, merged->n_labels);
+	MESSAGE_SWAP(vm->msg->spec, merged->spec);
 	if (!vm->run)
 		vm_discard_disks(service, vm, merged->spec);
 	vm_set_pending(vm);
