@@ -59,6 +59,26 @@ void gic_drain(struct vm *vm, unsigned int cpu)
 	}
 }
 
+struct run_exit timer_sleep(struct vm *vm, const struct timer_sleep *sleep)
+{
+	struct run_exit e;
+	u64 hz, ticks;
+
+	vcpu_do(vm, 0, INSN(mrs_cntfrq), 0, 0, 0);
+	hz = vm->cpu[0].out[0];
+	ticks = hz / 20;
+	do {
+		vcpu_do(vm, 0, sleep->tval, 0, ticks, 0);
+		vcpu_do(vm, 0, sleep->ctl, 0, 1, 0);
+		gic_drain(vm, 0);
+		vcpu_woken(vm, 0, 0);
+		vcpu_load(vm, 0, sleep->insn, sleep->x0, sleep->x1, 0);
+		e = vcpu_next(vm, 0);
+		ticks *= 2;
+	} while (e.state == RUN_DONE && ticks < hz * 10);
+	return e;
+}
+
 void gic_set_edge(struct vm *vm, unsigned int cpu, u32 intid, bool edge)
 {
 	u64 address = GICD_BASE + GIC_ICFGR + intid / 16 * 4;

@@ -40,6 +40,15 @@ void gic_set_bit(struct vm *vm, unsigned int cpu, u32 offset, u32 intid);
 u32 gic_acknowledge(struct vm *vm, unsigned int cpu);
 void gic_end(struct vm *vm, unsigned int cpu, u32 intid);
 /* Takes and ends what is pending, whatever it is. */
+/* An instruction that sleeps, and the timer that ends it. */
+struct timer_sleep {
+	u32 tval, ctl, insn;
+	u64 x0, x1;
+};
+/*
+ * Up to the sleep's exit. The timer is over before the sleep begins where the host is slow: then again, with more time.
+ */
+struct run_exit timer_sleep(struct vm *vm, const struct timer_sleep *sleep);
 void gic_drain(struct vm *vm, unsigned int cpu);
 
 #endif

@@ -7,21 +7,31 @@
 #include "probe.h"
 
 int probe_load(void *address, u32 value), probe_store(void *address, u32 value);
-int probe_fixup(void);
-extern const char probe_begin[], probe_end[];
+void probe_fixup(void), storm_fixup(void);
+extern const char probe_begin[], probe_end[], storm_begin[], storm_end[];
 
 static u64 last_esr;
+
+static bool within(u64 pc, const char *begin, const char *end)
+{
+	return pc >= (uintptr_t)begin && pc < (uintptr_t)end;
+}
 
 static int on_die(struct notifier_block *block, unsigned long event, void *data)
 {
 	struct die_args *args = data;
 	u64 pc = instruction_pointer(args->regs);
 
-	if (event != DIE_OOPS || pc < (uintptr_t)probe_begin || pc >= (uintptr_t)probe_end)
-		return NOTIFY_DONE;
-	last_esr = (unsigned int)args->err;
-	instruction_pointer_set(args->regs, (uintptr_t)probe_fixup);
-	return NOTIFY_STOP;
+	if (event == DIE_OOPS && within(pc, probe_begin, probe_end)) {
+		last_esr = (unsigned int)args->err;
+		instruction_pointer_set(args->regs, (uintptr_t)probe_fixup);
+		return NOTIFY_STOP;
+	}
+	if (event == DIE_OOPS && within(pc, storm_begin, storm_end)) {
+		instruction_pointer_set(args->regs, (uintptr_t)storm_fixup);
+		return NOTIFY_STOP;
+	}
+	return NOTIFY_DONE;
 }
 
 static struct notifier_block on_die_block = { .notifier_call = on_die, .priority = INT_MAX };

@@ -9,9 +9,8 @@
 
 #include "rpc.h"
 
-#define REPLIES	 16
-#define NOTICES	 128
-#define REPLY_MS 20000
+#define REPLIES 16
+#define NOTICES 128
 
 struct rm rm;
 
@@ -47,6 +46,18 @@ static irqreturn_t count_irq(int irq, void *counter)
 {
 	atomic_inc(counter);
 	return IRQ_HANDLED;
+}
+
+bool irq_came(const atomic_t *count, int before)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(WAIT_MS);
+
+	while (atomic_read(count) == before) {
+		if (time_after(jiffies, end))
+			return false;
+		usleep_range(100, 300);
+	}
+	return true;
 }
 
 int rpc_open(struct device_node *node)
@@ -175,7 +186,7 @@ u16 next_seq(void)
 
 s64 packet_send(const void *packet, size_t size)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(REPLY_MS);
+	unsigned long end = jiffies + msecs_to_jiffies(WAIT_MS);
 	s64 error;
 
 	memcpy(out_packet, packet, size);
@@ -228,7 +239,7 @@ u32 rm_call(u32 id, const void *data, size_t size, const struct reply **reply)
 		*reply = NULL;
 	if (rm.dead)
 		return RM_SILENT;
-	r = await(request(id, data, size), REPLY_MS);
+	r = await(request(id, data, size), WAIT_MS);
 	if (!r) {
 		rm.dead = true;
 		return RM_SILENT;

@@ -10,6 +10,7 @@
 #include "report.h"
 
 #define REPLY_MAX 4096
+#define WAIT_MS	  30000 /* for what must come: what is missing then has not come at all */
 
 struct reply {
 	u16 seq;
@@ -68,6 +69,9 @@ const struct notice *notice(unsigned int number); /* NULL: none yet, or too old 
 const struct notice *await_notice(unsigned int from, u32 id, u16 vmid, unsigned int ms);
 /* Waits for VM_STATUS with this state. */
 bool await_state(unsigned int from, u16 vmid, u8 state, unsigned int ms);
+
+/* Waits until a counter of interrupts is no longer what it was; false: it never was. */
+bool irq_came(const atomic_t *count, int before);
 
 u32 get32(const void *data);
 u16 get16(const void *data);

@@ -15,6 +15,8 @@ typedef unsigned long long storm_u64;
 #define STORM_PLAYGROUND      0x1a0000ul
 #define STORM_PLAYGROUND_SIZE 0x40000ul
 #define STORM_HINTS	      8
+#define STORM_WAIT \
+	0x0a000000ul /* a read leaves vcpu_run: the guest has had its part until the next look */
 
 /* In the guest's shared memory. */
 struct storm_control {
@@ -22,7 +24,7 @@ struct storm_control {
 	storm_u64 mask, secret_masked; /* the secret never lies there itself */
 	storm_u64 hints[STORM_HINTS];  /* physical addresses that it must not reach */
 	storm_u64 breaches, breach_at;
-	storm_u64 ops[STORM_CPUS];
+	storm_u64 ops[STORM_CPUS], most[STORM_CPUS];
 	storm_u64 exceptions[STORM_CPUS];
 };
 

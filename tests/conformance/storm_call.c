@@ -8,15 +8,12 @@
 
 #include "storm_host.h"
 
-#define THREADS 8u
-#define CALLS	0x70u
-#define CAPS	2048u
-#define OWN	20u /* those that exist now lie in front */
-#define BURST	16u
-#define RUNS	32u
-#define AHEAD	STORM_BATCH
+#define CALLS 0x70u
+#define CAPS  2048u
+#define OWN   20u /* those that exist now lie in front */
+#define RUNS  32u
 
-static struct task_struct *threads[THREADS];
+static struct task_struct *threads[STORM_THREADS];
 static atomic_t busy;
 
 /*
@@ -85,8 +82,8 @@ static void psci(u64 *random)
 	hvc(&r);
 }
 
-/* As a host would, mostly; but also one that another CPU is in, and with answers that make no sense. */
-static void run(u64 *random)
+/* As a host would, mostly; but also one that another CPU is in, and with answers that make no sense. False: it did nothing. */
+static bool run(u64 *random)
 {
 	unsigned int vcpu = storm_rarely(random, 8) ? storm_below(random, STORM_CPUS)
 						    : smp_processor_id() % STORM_CPUS;
@@ -103,34 +100,59 @@ static void run(u64 *random)
 		vcpu_run(READ_ONCE(storm.caps[vcpu]), resume, 0, &e);
 		atomic64_inc(&storm.runs);
 		atomic64_inc(&storm.exits[min_t(u64, e.state, STORM_EXITS - 1)]);
+		/* It does no more before the next look. */
+		if (e.state == GH_VCPU_ADDRSPACE_VMMIO_READ && e.data[0] == STORM_WAIT)
+			break;
 		if (e.state != GH_VCPU_READY && e.state != GH_VCPU_ADDRSPACE_VMMIO_READ &&
 		    e.state != GH_VCPU_ADDRSPACE_VMMIO_WRITE)
 			break;
+	}
+	return i;
+}
+
+static void turn(u64 *random)
+{
+	switch (storm_below(random, 48)) {
+	case 0:
+		storm_wild_register(random);
+		atomic64_inc(&storm.registers);
+		break;
+	case 1:
+		storm_wild_access(random);
+		atomic64_inc(&storm.accesses);
+		break;
+	case 2 ... 7:
+		psci(random);
+		break;
+	case 8 ... 13:
+		bad_buffer(random);
+		break;
+	default:
+		hypercall(random);
 	}
 }
 
 static int storm_thread(void *number)
 {
 	u64 random = storm.seed * 0x9e3779b97f4a7c15ull + (uintptr_t)number + 1;
+	bool ran = true;
 	unsigned int i;
 
 	while (!kthread_should_stop()) {
-		if (READ_ONCE(storm.quiet) || storm_total() > READ_ONCE(storm.looked) + AHEAD) {
+		bool behind = storm_guest_behind();
+
+		if (READ_ONCE(storm.quiet) ||
+		    (behind ? !ran : storm_total() > READ_ONCE(storm.looked) + STORM_BATCH)) {
 			usleep_range(20, 100);
+			ran = true;
 			continue;
 		}
 		atomic_inc(&busy);
 		if (!READ_ONCE(storm.quiet)) {
-			for (i = 0; i < BURST; i++) {
-				if (storm_rarely(&random, 8))
-					psci(&random);
-				else if (storm_rarely(&random, 8))
-					bad_buffer(&random);
-				else
-					hypercall(&random);
-			}
-			atomic64_add(BURST, &storm.calls);
-			run(&random);
+			for (i = 0; !behind && i < STORM_BURST; i++)
+				turn(&random);
+			atomic64_add(i, &storm.calls);
+			ran = run(&random);
 		}
 		atomic_dec(&busy);
 		cond_resched();
@@ -151,7 +173,7 @@ int storm_calls_begin(void)
 
 	for_each_online_cpu(cpu)
 	{
-		if (cpu >= THREADS)
+		if (cpu >= STORM_THREADS)
 			break;
 		threads[cpu] =
 			kthread_create(storm_thread, (void *)(uintptr_t)cpu, "storm/%u", cpu);
@@ -171,7 +193,7 @@ void storm_calls_end(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < THREADS; i++)
+	for (i = 0; i < STORM_THREADS; i++)
 		if (threads[i])
 			kthread_stop(threads[i]);
 	memset(threads, 0, sizeof(threads));

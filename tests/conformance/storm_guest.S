@@ -14,6 +14,8 @@ _start:
 	mov	sp, x1
 	adr	x1, vectors
 	msr	vbar_el1, x1
+	mov	x1, #3 << 20 /* vector registers may be used */
+	msr	cpacr_el1, x1
 	isb
 	b	storm_main
 
@@ -118,6 +120,21 @@ accesses:
 	access	stp x2, x3, [x4]
 	access	str x2, [x4], #8
 	access	stp x2, x3, [x4, #16]!
+	access	ldaxrb w0, [x4]
+	access	ldxp x0, x1, [x4]
+	access	stlxp w0, x2, x3, [x4]
+	access	ldur x0, [x4, #1]
+	access	sttr w2, [x4]
+	access	ldpsw x0, x1, [x4]
+	access	ldnp x0, x1, [x4]
+	access	ldr q0, [x4]
+	access	ldp q0, q1, [x4]
+	access	ld1 {v0.16b, v1.16b}, [x4]
+	access	ld3 {v0.b, v1.b, v2.b}[1], [x4]
+	access	str b0, [x4]
+	access	str q0, [x4]
+	access	stp q0, q1, [x4]
+	access	st1 {v0.16b, v1.16b}, [x4]
 	access	dc civac, x4
 	access	dc ivac, x4
 	access	dc zva, x4
@@ -127,6 +144,8 @@ accesses:
 	access	ldadd x2, x0, [x4]
 	access	cas x2, x3, [x4]
 	access	swpal x2, x0, [x4]
+	access	ldclrb w2, w0, [x4]
+	access	casp x2, x3, x0, x1, [x4]
 	.globl storm_accesses
 	.balign 8
 storm_accesses:

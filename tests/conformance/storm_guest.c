@@ -353,7 +353,12 @@ void storm_main(storm_u64 cpu)
 	if (!s->random)
 		s->random = control->seed * 2 + s->cpu + 1;
 	for (;;) {
-		storm_u64 turn = storm_below(&s->random, sizeof(turns) / sizeof(turns[0]) * 16);
+		storm_u64 turn;
+
+		/* Nobody is to be far ahead of the next look at what it could break. */
+		while (control->ops[s->cpu] >= control->most[s->cpu])
+			storm_access(2, STORM_WAIT, 0);
+		turn = storm_below(&s->random, sizeof(turns) / sizeof(turns[0]) * 16);
 
 		if (turn == 0)
 			sleep(s);

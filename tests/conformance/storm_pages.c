@@ -53,6 +53,11 @@ u64 storm_page_address(u64 *random)
 	return page_to_phys(block) + storm_below(random, PAGES) * PAGE;
 }
 
+void *storm_pages_at(u64 *random)
+{
+	return memory + storm_below(random, PAGES - 1) * PAGE;
+}
+
 /* --- Lists --- */
 
 static u16 any_vmid(u64 *random)

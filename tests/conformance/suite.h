@@ -21,6 +21,7 @@ void suite_peer(void);	   /* two guests, and what a guest asks of the resource m
 void suite_many(void);	   /* as many VMs and vCPUs as there can be */
 void suite_inject(void);   /* fault injection, where it exists */
 void suite_panic(void);	   /* ends a hypervisor that is built for tests */
+void suite_rtc(void);	   /* a guest's clock and its time base */
 void suite_storm(void);	   /* a million hostile operations */
 
 #endif

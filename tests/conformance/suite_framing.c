@@ -15,7 +15,7 @@ static void only_good_answered(const char *what, u16 bad)
 	const struct reply *r;
 
 	packet(GH_RM_API, REQUEST, good, GH_RM_VM_GET_VMID, NULL, 0);
-	r = await(good, 5000);
+	r = await(good, WAIT_MS);
 	expect_text(what, "silence, and the next is answered",
 		    !r		? "the next is not answered"
 		    : seen(bad) ? "an answer"
@@ -57,7 +57,7 @@ static void bad_headers(void)
 
 static u32 answer(u16 seq)
 {
-	const struct reply *r = await(seq, 5000);
+	const struct reply *r = await(seq, WAIT_MS);
 
 	return r ? r->error : RM_SILENT;
 }
@@ -123,7 +123,7 @@ static void largest(void)
 static void reply_header(void)
 {
 	u16 seq = request(GH_RM_VM_GET_VMID, NULL, 0);
-	const struct reply *r = await(seq, 5000);
+	const struct reply *r = await(seq, WAIT_MS);
 
 	if (!need("a reply", r))
 		return;

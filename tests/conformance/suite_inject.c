@@ -11,7 +11,7 @@
 #include "suite.h"
 #include "vm.h"
 
-#define SOON_MS 300
+#define SOON_MS 300 /* what must not come is awaited so long */
 
 static ulong panic_at;
 module_param_named(at, panic_at, ulong, 0444);
@@ -41,12 +41,21 @@ static void clear(void)
 	pump();
 }
 
-/* A request that is harmless as often as one likes. */
-static const struct reply *ask(u32 action, u64 value, u16 *seq)
+/* A request that is harmless as often as one likes; its sequence number. */
+static u16 ask(u32 action, u64 value)
 {
 	arm(INJECT_KIND_REQUEST, GH_RM_VM_GET_VMID, action, value);
-	*seq = request(GH_RM_VM_GET_VMID, NULL, 0);
-	return await(*seq, SOON_MS);
+	return request(GH_RM_VM_GET_VMID, NULL, 0);
+}
+
+static const struct reply *answer(u32 action, u64 value)
+{
+	return await(ask(action, value), WAIT_MS);
+}
+
+static bool silent(u32 action, u64 value)
+{
+	return !await(ask(action, value), SOON_MS);
 }
 
 static void next_is_well(const char *what)
@@ -93,31 +102,41 @@ static void errors(void)
 	}
 }
 
+static void late(void)
+{
+	u64 start = ktime_get_ns();
+	u16 seq = ask(INJECT_DELAY, SOON_MS);
+
+	expect("late, but answered", 1, !!await(seq, WAIT_MS));
+	expect("not before its time", 1, ktime_get_ns() - start >= SOON_MS * NSEC_PER_MSEC);
+}
+
 static void replies(void)
 {
 	const struct reply *r;
 	struct regs regs;
 	u16 seq;
 
-	expect("never answered", 0, !!ask(INJECT_DROP, 0, &seq));
+	expect("never answered", 1, silent(INJECT_DROP, 0));
 	next_is_well("never answered");
-	expect("held back", 0, !!ask(INJECT_HOLD, 0, &seq));
+	seq = ask(INJECT_HOLD, 0);
+	expect("held back", 0, !!await(seq, SOON_MS));
 	door(&regs, INJECT_RELEASE, 0, 0);
-	expect("and released", 1, !!await(seq, SOON_MS));
-	expect("late: not at once", 0, !!ask(INJECT_DELAY, 2 * SOON_MS, &seq));
-	expect("late: but then", 1, !!await(seq, 4 * SOON_MS));
-	expect("a wrong sequence number", 0, !!ask(INJECT_SEQ, 0x4000, &seq));
-	expect("that number came", 1, !!seen(seq + 0x4000));
-	r = ask(INJECT_ID, 0x56000077, &seq);
+	expect("and released", 1, !!await(seq, WAIT_MS));
+	late();
+	seq = ask(INJECT_SEQ, 0x4000);
+	expect("a wrong sequence number", 1, !!await(seq + 0x4000, WAIT_MS));
+	expect("and not the right one", 0, !!seen(seq));
+	r = answer(INJECT_ID, 0x56000077);
 	expect("a wrong id", 0x56000077, r ? r->id : 0);
-	r = ask(INJECT_CUT, 4, &seq);
+	r = answer(INJECT_CUT, 4);
 	expect("cut to the error word", 0, r ? r->size : ~0u);
-	expect("cut to nothing", 0, !!ask(INJECT_CUT, 0, &seq));
-	r = ask(INJECT_PAD, 1000, &seq);
+	expect("cut to nothing", 1, silent(INJECT_CUT, 0));
+	r = answer(INJECT_PAD, 1000);
 	expect("1000 bytes too long", 1004, r ? r->size : 0);
-	r = ask(INJECT_PATCH, 4ull << 32 | 0xabcd, &seq);
+	r = answer(INJECT_PATCH, 4ull << 32 | 0xabcd);
 	expect("another value", 0xabcd, r ? get32(r->data) : 0);
-	expect("fragments that never come", 0, !!ask(INJECT_PARTS, 2, &seq));
+	expect("fragments that never come", 1, silent(INJECT_PARTS, 2));
 	next_is_well("fragments that never come");
 	clear();
 }
@@ -144,7 +163,7 @@ static void notifications(void)
 	copy = kmemdup(&packet, sizeof(packet), GFP_KERNEL | __GFP_NOFAIL);
 	expect_hyp("a packet of the test's own", GH_ERROR_OK,
 		   door(&regs, INJECT_SEND, (uintptr_t)copy, sizeof(packet)));
-	expect("it came as a notification", 1, await_state(from, 0x99, 3, SOON_MS));
+	expect("it came as a notification", 1, await_state(from, 0x99, 3, WAIT_MS));
 	kfree(copy);
 
 	arm(INJECT_KIND_NOTIFICATION, GH_RM_NOTIFY_VM_STATUS, INJECT_DROP, 0);

@@ -74,7 +74,7 @@ static void refused(struct vm *vm, const char *state_name, u32 state, u32 mask)
 static void heard(struct vm *vm, const char *state_name, u8 state)
 {
 	expect(say("VM_STATUS %s", state_name), 1,
-	       await_state(vm->notice_from, vm->vmid, state, 5000));
+	       await_state(vm->notice_from, vm->vmid, state, WAIT_MS));
 }
 
 #define ALL	     ((1u << MESSAGES) - 1)
@@ -111,7 +111,7 @@ static void to_running(struct vm *vm)
 static void ended(struct vm *vm, const char *how, u32 type)
 {
 	const struct notice *n =
-		await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, 5000);
+		await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, WAIT_MS);
 
 	if (!need(say("VM_EXITED after %s", how), n))
 		return;

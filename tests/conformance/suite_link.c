@@ -147,7 +147,7 @@ static void leaves(struct vm *vm, const struct link *link)
 	/* The reply may never be seen: the vCPU ends with the request. */
 	vcpu_woken(vm, 0, 0);
 	guest_rm(vm, link, GH_RM_VM_EXIT, "\1\0\1", 4, &value);
-	n = await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, 5000);
+	n = await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, WAIT_MS);
 	if (!need("VM_EXITED after the guest's VM_EXIT", n))
 		return;
 	expect("VM_EXIT: type", GH_RM_EXIT_VM_EXIT, get16(n->data + 2));
@@ -196,10 +196,7 @@ static s64 guest_hypercall(struct vm *vm, unsigned int n, u64 a, u64 b, u64 c)
 
 static bool came(atomic_t *count)
 {
-	unsigned int i;
-
-	for (i = 0; i < 1000 && !atomic_read(count); i++)
-		usleep_range(500, 1000);
+	irq_came(count, 0);
 	return atomic_xchg(count, 0);
 }
 

@@ -139,14 +139,26 @@ static void myself(void)
 	expect("VM_GET_ID: its size", 16, get16(r->data + 6));
 }
 
+struct refusal {
+	u32 id;
+	const char *name;
+	u8 size;
+	u32 error;
+};
+
+static void refused(const char *whose, u8 vmid, const struct refusal *messages, unsigned int count)
+{
+	const u8 request[64] = { vmid };
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		expect_rm(say("%s of %s", messages[i].name, whose), messages[i].error,
+			  rm_call(messages[i].id, request, messages[i].size, NULL));
+}
+
 static void nobody(void)
 {
-	static const struct {
-		u32 id;
-		const char *name;
-		u8 size;
-		u32 error;
-	} messages[] = {
+	static const struct refusal messages[] = {
 		{ GH_RM_VM_CONFIG_IMAGE, "VM_CONFIG_IMAGE", 40, GH_RM_ERROR_VMID_INVALID },
 		{ GH_RM_VM_AUTH_IMAGE, "VM_AUTH_IMAGE", 4, GH_RM_ERROR_VMID_INVALID },
 		{ GH_RM_VM_INIT, "VM_INIT", 4, GH_RM_ERROR_VMID_INVALID },
@@ -160,23 +172,14 @@ static void nobody(void)
 		{ GH_RM_VM_SET_TIME_BASE, "VM_SET_TIME_BASE", 20, GH_RM_ERROR_NORESOURCE },
 		{ GH_RM_VM_SET_FIRMWARE_MEM, "VM_SET_FIRMWARE_MEM", 24, GH_RM_ERROR_NORESOURCE },
 	};
-	static const u8 request[64] = { NOBODY };
-	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(messages); i++)
-		expect_rm(say("%s of nobody", messages[i].name), messages[i].error,
-			  rm_call(messages[i].id, request, messages[i].size, NULL));
+	refused("nobody", NOBODY, messages, ARRAY_SIZE(messages));
 }
 
 /* The primary is not its own owner. */
 static void not_owner(void)
 {
-	static const struct {
-		u32 id;
-		const char *name;
-		u8 size;
-		u32 error;
-	} messages[] = {
+	static const struct refusal messages[] = {
 		{ GH_RM_VM_DEALLOCATE, "VM_DEALLOCATE", 4, GH_RM_ERROR_DENIED },
 		{ GH_RM_VM_CONFIG_IMAGE, "VM_CONFIG_IMAGE", 40, GH_RM_ERROR_DENIED },
 		{ GH_RM_VM_AUTH_IMAGE, "VM_AUTH_IMAGE", 4, GH_RM_ERROR_DENIED },
@@ -186,12 +189,8 @@ static void not_owner(void)
 		{ GH_RM_VM_RESET, "VM_RESET", 4, GH_RM_ERROR_VMID_INVALID },
 		{ GH_RM_VM_GET_CRASH_MSG, "VM_GET_CRASH_MSG", 4, GH_RM_ERROR_VMID_INVALID },
 	};
-	static const u8 request[64] = { GH_VMID_PRIMARY };
-	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(messages); i++)
-		expect_rm(say("%s of the primary by itself", messages[i].name), messages[i].error,
-			  rm_call(messages[i].id, request, messages[i].size, NULL));
+	refused("the primary by itself", GH_VMID_PRIMARY, messages, ARRAY_SIZE(messages));
 }
 
 static void of_guests(void)

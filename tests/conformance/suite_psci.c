@@ -88,7 +88,7 @@ static void second_cpu(struct vm *vm)
 
 	vcpu_woken(vm, 1, 0);
 	expect("CPU_ON", 0, psci(vm, 0, CPU_ON, 1, VM_BASE, 0x1234567890abcdef));
-	expect("CPU_ON raises the second vCPU's wake-up interrupt", 1, vcpu_woken(vm, 1, 5000));
+	expect("CPU_ON raises the second vCPU's wake-up interrupt", 1, vcpu_woken(vm, 1, WAIT_MS));
 	expect("CPU_ON again before it ran", 1, psci(vm, 0, CPU_ON, 1, VM_BASE, 0) < 0);
 	expect_run("the second runs", RUN_DONE, vcpu_next(vm, 1).state);
 	expect("with the context in x0", 0x1234567890abcdef, vm->cpu[1].entry_x0);
@@ -111,7 +111,7 @@ static void between_cpus(struct vm *vm)
 	vcpu_load(vm, 1, INSN(wfi), 0, 0, 0);
 	expect_run("the second waits", GH_VCPU_EXPECTS_WAKEUP, vcpu_next(vm, 1).state);
 	vcpu_do(vm, 0, INSN(msr_sgi1r), 0, 3ull << 24 | 1 << 1, 0);
-	expect("SGI 3 to it raises its wake-up interrupt", 1, vcpu_woken(vm, 1, 5000));
+	expect("SGI 3 to it raises its wake-up interrupt", 1, vcpu_woken(vm, 1, WAIT_MS));
 	expect_run("and ends the WFI", RUN_DONE, vcpu_next_awake(vm, 1).state);
 	expect("IAR", 3, gic_acknowledge(vm, 1));
 	gic_end(vm, 1, 3);
@@ -128,17 +128,12 @@ static void between_cpus(struct vm *vm)
 
 static void suspended(struct vm *vm)
 {
+	struct timer_sleep sleep = { INSN(msr_cntv_tval), INSN(msr_cntv_ctl), INSN(hvc),
+				     CPU_SUSPEND, 0x42 };
 	struct run_exit e;
-	u64 hz;
 
-	vcpu_do(vm, 0, INSN(mrs_cntfrq), 0, 0, 0);
-	hz = vm->cpu[0].out[0];
 	gic_enable(vm, 0, INTID_VTIMER);
-	vcpu_woken(vm, 0, 0);
-	vcpu_do(vm, 0, INSN(msr_cntv_tval), 0, hz / 10, 0);
-	vcpu_do(vm, 0, INSN(msr_cntv_ctl), 0, 1, 0);
-	vcpu_load(vm, 0, INSN(hvc), CPU_SUSPEND, 0x42, VM_BASE);
-	e = vcpu_next(vm, 0);
+	e = timer_sleep(vm, &sleep);
 	expect_run("CPU_SUSPEND", GH_VCPU_EXPECTS_WAKEUP, e.state);
 	expect("CPU_SUSPEND: data 0 is the power state", 0x42, e.data[0]);
 	expect("CPU_SUSPEND: the source", GH_VCPU_WAKEUP_PSCI_CPU_SUSPEND, e.data[1]);
@@ -160,7 +155,7 @@ static void switched_off(struct vm *vm)
 	expect("AFFINITY_INFO after CPU_OFF", 1, psci(vm, 0, AFFINITY_INFO, 1, 0, 0));
 	vcpu_woken(vm, 1, 0);
 	expect("CPU_ON once more", 0, psci(vm, 0, CPU_ON, 1, VM_BASE, 5));
-	expect("the wake-up interrupt", 1, vcpu_woken(vm, 1, 5000));
+	expect("the wake-up interrupt", 1, vcpu_woken(vm, 1, WAIT_MS));
 	expect_run("it runs again", RUN_DONE, vcpu_next(vm, 1).state);
 	expect("with the new context", 5, vm->cpu[1].entry_x0);
 }
@@ -193,7 +188,7 @@ static bool was_exited(struct vm *vm, unsigned int cpu)
 static void told(struct vm *vm, const struct ending *end)
 {
 	const struct notice *n =
-		await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, 5000);
+		await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, WAIT_MS);
 	unsigned int i;
 
 	if (!need(say("%s: VM_EXITED", end->name), n))

@@ -3,9 +3,10 @@
 #include <linux/delay.h>
 #include <linux/kthread.h>
 
+#include "gic.h"
 #include "suite.h"
-#include "vm.h"
 
+#define MOVES  20u
 #define DEVICE (SERVANT_PAGE + SERVANT_PAGE_END)
 
 static const u64 none[3];
@@ -216,7 +217,7 @@ static int spin(void *unused)
 
 static void two_callers(void)
 {
-	unsigned long end = jiffies + 5 * HZ;
+	unsigned long end = jiffies + msecs_to_jiffies(WAIT_MS);
 	DECLARE_COMPLETION_ONSTACK(over);
 	struct task_struct *task;
 	s64 error = GH_ERROR_OK;
@@ -247,9 +248,43 @@ static void two_callers(void)
 	expect_rm("VM_STOP while it spins there", GH_RM_OK, vm_stop(&spinner));
 	WRITE_ONCE(spin_stop, true);
 	expect("and the other CPU is free again", 1,
-	       wait_for_completion_timeout(&over, 10 * HZ) != 0);
+	       wait_for_completion_timeout(&over, msecs_to_jiffies(WAIT_MS)) != 0);
 out:
 	vm_down(&spinner);
+}
+
+/* Registers and the timer go along with a vCPU that each time runs on another CPU. */
+static void moves(void)
+{
+	unsigned int round, cpus = num_online_cpus(), well = 0, slept = 0;
+	struct timer_sleep sleep = { INSN(msr_cntv_tval), INSN(msr_cntv_ctl), INSN(wfi) };
+	struct vm vm;
+
+	if (cpus < 2) {
+		skip("a vCPU that moves between CPUs", "the primary has one CPU");
+		return;
+	}
+	if (!vm_up(&vm, &vm_plain, GH_RM_VM_STATE_RUNNING) ||
+	    !need("the servant starts", vcpu_next(&vm, 0).state == RUN_DONE))
+		goto out;
+	gic_open(&vm, 0);
+	gic_enable(&vm, 0, INTID_VTIMER);
+	for (round = 0; round < MOVES; round++) {
+		set_cpus_allowed_ptr(current, cpumask_of(round % cpus));
+		well += vcpu_do(&vm, 0, INSN(nop), round, ~round, 0) == RUN_DONE &&
+			vm.cpu[0].out[0] == round && vm.cpu[0].out[1] == (u64)~round;
+		slept += timer_sleep(&vm, &sleep).state == GH_VCPU_EXPECTS_WAKEUP;
+		set_cpus_allowed_ptr(current, cpumask_of((round + 1) % cpus));
+		well += vcpu_next_awake(&vm, 0).state == RUN_DONE &&
+			gic_acknowledge(&vm, 0) == INTID_VTIMER;
+		vcpu_do(&vm, 0, INSN(msr_cntv_ctl), 0, 2, 0);
+		gic_end(&vm, 0, INTID_VTIMER);
+	}
+	set_cpus_allowed_ptr(current, cpumask_of(0));
+	expect(say("%u sleeps on one CPU", MOVES), MOVES, slept);
+	expect("and what it knew and was woken for on the next", 2 * MOVES, well);
+out:
+	vm_down(&vm);
 }
 
 static void after_stop(void)
@@ -261,7 +296,7 @@ static void after_stop(void)
 	if (vm_up(&vm, &vm_plain, GH_RM_VM_STATE_RUNNING)) {
 		need("the servant starts", vcpu_next(&vm, 0).state == RUN_DONE);
 		expect_rm("VM_STOP, forced", GH_RM_OK, vm_stop(&vm));
-		for (i = 0; i < 100; i++) {
+		for (i = 0; i < 1000; i++) {
 			vcpu_run(vm.cpu[0].cap, none, 0, &e);
 			if (e.state == GH_VCPU_POWERED_OFF && e.data[0])
 				break;
@@ -290,5 +325,6 @@ void suite_vcpu(void)
 	}
 	vm_down(&vm);
 	two_callers();
+	moves();
 	after_stop();
 }

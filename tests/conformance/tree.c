@@ -232,6 +232,14 @@ static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 	}
 	if (spec->bell_sink)
 		put_sink(w, spec);
+	if (spec->rtc) {
+		begin(w, "clock");
+		prop_text(w, "vdevice-type", "vrtc-pl031");
+		prop_text(w, "generate", "/vsoc/clock");
+		prop_flag(w, "peer-default");
+		prop_u64(w, "base", spec->rtc);
+		end(w);
+	}
 	if (spec->shm_label) {
 		begin(w, "buffer");
 		prop_text(w, "vdevice-type", "shm");

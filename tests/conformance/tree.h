@@ -30,6 +30,7 @@ struct tree_spec {
 	bool link;	  /* a vdevice rm-rpc */
 	bool bell_source; /* a doorbell whose source is the guest, label SOURCE_LABEL */
 	bool msgq;	  /* a pair of message queues, label PAIR_LABEL */
+	u64 rtc;	  /* not 0: a vrtc-pl031 there */
 	const char *peer; /* of the two above, and of the next; NULL: the owner */
 	bool bell_sink;	  /* a doorbell of label SOURCE_LABEL; the guest receives */
 	bool bad_magic;

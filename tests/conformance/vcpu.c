@@ -6,8 +6,6 @@
 
 #include "vm.h"
 
-#define RUN_MS 10000
-
 s64 vcpu_run(u64 cap, const u64 resume[3], u64 last, struct run_exit *exit)
 {
 	struct regs r;
@@ -57,7 +55,7 @@ static bool of_servant(const struct run_exit *e)
 
 struct run_exit vcpu_next(struct vm *vm, unsigned int cpu)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(RUN_MS);
+	unsigned long end = jiffies + msecs_to_jiffies(WAIT_MS);
 	struct vm_cpu *c = &vm->cpu[cpu];
 	struct run_exit e;
 	bool first = true;
@@ -128,7 +126,7 @@ struct run_exit vcpu_next_awake(struct vm *vm, unsigned int cpu)
 		e = vcpu_next(vm, cpu);
 	} while ((e.state == GH_VCPU_EXPECTS_WAKEUP ||
 		  (e.state == GH_VCPU_POWERED_OFF && !(e.data[0] & GH_VCPU_POWERED_OFF_EXITED))) &&
-		 vcpu_woken(vm, cpu, 5000));
+		 vcpu_woken(vm, cpu, WAIT_MS));
 	return e;
 }
 

@@ -213,7 +213,7 @@ u32 vm_reclaim(struct vm *vm)
 static void wait_reset(struct vm *vm)
 {
 	need("tearing down: status RESET",
-	     await_state(vm->notice_from, vm->vmid, GH_RM_VM_STATE_RESET, 20000));
+	     await_state(vm->notice_from, vm->vmid, GH_RM_VM_STATE_RESET, WAIT_MS));
 }
 
 /* A state that can neither be reset nor deallocated has to go on first. */

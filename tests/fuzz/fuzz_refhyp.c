@@ -22,6 +22,7 @@
 #define GUEST_BUFFER_PA (FAKE_RAM + 0x801000)
 #define GUEST_GICD	0x3fff0000ull
 #define GUEST_GICR	0x3ffb0000ull
+#define GUEST_RTC	0x09000000ull /* beyond its page the host answers */
 #define CHECK(x)	((x) ? (void)0 : abort())
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -131,12 +132,26 @@ static void native_call(void)
 	trap_hvc(GH_HVC_BASE + n);
 }
 
+/* Now and then what is no single-register load or store, or fails for another reason than a missing page. */
+static void make_odd(struct fault *fault)
+{
+	uint8_t odd = (uint8_t)take(1);
+
+	if ((odd & 0xe0) != 0xe0)
+		return;
+	fault->decoded = odd & 1;
+	fault->translation = odd & 2;
+	fault->ipa_valid = odd & 4;
+	fault->from_user = odd & 8;
+	fault->exec = !fault->decoded && odd & 16;
+}
+
 static void access_memory(void)
 {
 	static const ipa_t bases[] = {
 		FAKE_GICD,  FAKE_GICR,	FAKE_GICR + 0x10000,
 		GUEST_GICD, GUEST_GICR, GUEST_GICR + 0x10000,
-		0x09000000, 0,
+		GUEST_RTC,  0,
 	};
 	uint8_t how = (uint8_t)take(1);
 	ipa_t ipa = bases[how & 7] + take(2);
@@ -158,6 +173,7 @@ static void access_memory(void)
 
 	if (how & 8)
 		fault.access.value = number();
+	make_odd(&fault);
 	trap_fault(&fault);
 }
 
@@ -282,6 +298,7 @@ static void make_guest(void)
 	guest = vm;
 	CHECK(vm && !hyp_vm_set_gic(vm, GUEST_GICD, GUEST_GICR, 0x20000));
 	CHECK(!hyp_vm_add_vmmio(vm, 0, 0x40000000));
+	CHECK(!hyp_vm_add_rtc(vm, GUEST_RTC) && !hyp_vm_set_time(vm, 1ull << 60, 0));
 	CHECK(!hyp_vm_map(vm, 0x80000000, FAKE_RAM + 0x800000, 0x100000, 7));
 	for (unsigned int i = 0; i < 2; i++)
 		CHECK(!hyp_vm_add_vcpu(vm, i, true, &caps[2 + i], &virq));

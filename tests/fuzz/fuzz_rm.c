@@ -76,6 +76,15 @@ static const uint32_t ids[] = {
 	GH_RM_VM_SET_STATUS,
 };
 
+/* Those with little behind them. */
+static const uint32_t rare_ids[] = {
+	GH_RM_VM_SET_FIRMWARE_MEM, GH_RM_VM_SET_CRASH_MSG, GH_RM_VM_EXIT,
+	GH_RM_VM_IRQ_ACCEPT,	   GH_RM_VM_IRQ_RELEASE,   GH_RM_VM_IRQ_RECLAIM,
+	GH_RM_VM_CONSOLE_OPEN,	   GH_RM_VM_CONSOLE_CLOSE, GH_RM_VM_CONSOLE_WRITE,
+	GH_RM_VM_CONSOLE_FLUSH,	   GH_RM_IPA_RESERVE,	   GH_RM_FW_MILESTONE,
+	GH_RM_FW_SET_VM_FIRMWARE,
+};
+
 /* Most are near the first dynamic ones. */
 static uint16_t vmid(void)
 {
@@ -144,12 +153,20 @@ static size_t fields(uint8_t *msg, size_t max)
 	return size;
 }
 
+static uint32_t any_id(uint8_t choice)
+{
+	if (choice < 0xe0)
+		return ids[choice % (sizeof(ids) / sizeof(ids[0]))];
+	return choice < 0xfc ? rare_ids[choice % (sizeof(rare_ids) / sizeof(rare_ids[0]))]
+			     : (uint32_t)word(4);
+}
+
 static void any_request(void)
 {
 	uint8_t msg[1200], id = byte();
 	size_t size = fields(msg, sizeof(msg));
 
-	rm_ask(id < 0xfc ? ids[id % (sizeof(ids) / sizeof(ids[0]))] : (uint32_t)word(4), msg, size);
+	rm_ask(any_id(id), msg, size);
 }
 
 static size_t list(uint8_t *to, unsigned int kind)
@@ -256,6 +273,7 @@ static void write_tree(void)
 		.peer = c & 32 ? (c & 16 ? "vm-name:two" : "vm-name:one") : NULL,
 		.attrs = b & 128 ? "no-shutdown" : NULL,
 		.size_max = b & 64 ? 0x400000 : 0,
+		.clocks = (c & 0xc0) == 0x40,
 	};
 
 	if (fake_primary_has(FAKE_RAM_BASE + (b >> 3) % SLOTS * SLOT_SIZE + TREE_OFFSET, 7))

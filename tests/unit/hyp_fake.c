@@ -25,6 +25,8 @@
 #pragma weak hyp_ipa_bits
 #pragma weak hyp_vm_add_vmmio
 #pragma weak hyp_vm_set_gic
+#pragma weak hyp_vm_add_rtc
+#pragma weak hyp_vm_set_time
 #pragma weak hyp_vm_add_vcpu
 #pragma weak hyp_vcpu_set_reg
 #pragma weak hyp_vcpu_power_on
@@ -152,6 +154,7 @@ struct vm *hyp_vm_create(uint16_t vmid)
 		vm->to_rm.count = vm->from_rm.count = 0;
 		vm->gic = false;
 		vm->gicd = vm->gicr = 0;
+		vm->rtc = vm->rtc_ns = 0;
 		memset(vm->vcpu, 0, sizeof(vm->vcpu));
 		vm->used = true;
 		vm->vmid = vmid;
@@ -282,6 +285,24 @@ enum gh_error hyp_vm_set_gic(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t str
 	vm->gicd = gicd;
 	vm->gicr = gicr;
 	vm->stride = stride;
+	return GH_ERROR_OK;
+}
+
+enum gh_error hyp_vm_add_rtc(struct vm *vm, ipa_t base)
+{
+	assert(page_range(base, HYP_PAGE) && vm->gic && !vm->rtc);
+	vm->rtc = base;
+	return GH_ERROR_OK;
+}
+
+enum gh_error hyp_vm_set_time(struct vm *vm, uint64_t ns, uint64_t counter)
+{
+	if (!vm->rtc)
+		return GH_ERROR_DENIED;
+	if (vm->rtc_ns)
+		return GH_ERROR_BUSY;
+	vm->rtc_ns = ns;
+	vm->rtc_counter = counter;
 	return GH_ERROR_OK;
 }
 

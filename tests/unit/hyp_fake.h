@@ -55,6 +55,8 @@ struct vm {
 	bool gic;
 	ipa_t gicd, gicr;
 	uint64_t stride;
+	ipa_t rtc; /* 0: none */
+	uint64_t rtc_ns, rtc_counter;
 	unsigned int vcpus, bells;
 	struct fake_vcpu vcpu[HYP_CPUS_MAX];
 	struct fake_bell bell[FAKE_BELLS];

@@ -311,6 +311,15 @@ static void write_vdevs(void *fdt, const struct tree_options *o)
 		text(fdt, "generate", "/hypervisor/qcom,resource-mgr");
 		fdt_end_node(fdt);
 	}
+	for (unsigned int i = 0; i < o->clocks; i++) {
+		fdt_begin_node(fdt, i ? "clock2" : "clock");
+		text(fdt, "vdevice-type", "vrtc-pl031");
+		if (o->clock_base)
+			fdt_property_u64(fdt, "base", o->clock_base);
+		else
+			fdt_property(fdt, "allocate-base", "", 0);
+		fdt_end_node(fdt);
+	}
 	if (o->shm) {
 		fdt_begin_node(fdt, "shm");
 		text(fdt, "vdevice-type", "shm");

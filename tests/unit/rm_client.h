@@ -74,6 +74,8 @@ struct tree_options {
 	bool source, sink, pair; /* vdevices of labels 200, 200, 201 */
 	const char *name, *peer; /* image-name; peer of the three. NULL: "demo-vm"; the owner */
 	unsigned int bells;
+	unsigned int clocks; /* vrtc-pl031 */
+	uint64_t clock_base; /* 0: RM chooses */
 };
 
 #define TREE_MAX 0x8000u

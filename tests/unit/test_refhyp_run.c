@@ -79,36 +79,13 @@ static void told(uint64_t state, uint64_t data0, uint64_t data1, uint64_t data2)
 	assert_int_equal(x()[4], data2);
 }
 
-/* What the running guest or host does to memory that is not there; true when it goes on at once. */
-static void touch(bool write, ipa_t at, unsigned int size, uint64_t value)
-{
-	struct fault fault = {
-		.va = at,
-		.ipa = at,
-		.ipa_valid = true,
-		.translation = true,
-		.decoded = true,
-		.write = write,
-		.access = { .ipa = at,
-			    .value = value,
-			    .size = (uint8_t)size,
-			    .reg = 7,
-			    .write = write,
-			    .wide = true,
-			    .pc_step = 4 },
-	};
-
-	trap_fault(&fault);
-	trap_return();
-}
-
 static void enable_for_host(uint32_t intid)
 {
 	struct vcpu *v = current();
 
 	assert_true(vcpu_is_primary(v));
-	touch(true, FAKE_GICD + 0x0c00 + intid / 16 * 4, 4, 0xaaaaaaaa);
-	touch(true, FAKE_GICD + 0x0100 + intid / 32 * 4, 4, 1u << intid % 32);
+	help_access(true, FAKE_GICD + 0x0c00 + intid / 16 * 4, 4, 0xaaaaaaaa);
+	help_access(true, FAKE_GICD + 0x0100 + intid / 32 * 4, 4, 1u << intid % 32);
 }
 
 static bool host_gets(uint32_t intid)
@@ -142,7 +119,7 @@ static int boot(void **state)
 {
 	(void)state;
 	fake_boot(2);
-	touch(true, FAKE_GICD, 4, 3);
+	help_access(true, FAKE_GICD, 4, 3);
 	make_vm();
 	return 0;
 }
@@ -174,10 +151,10 @@ static void start(void)
 /* The guest's interrupt controller lets the bell and the timer through. */
 static void open_gic(void)
 {
-	touch(true, GUEST_GICD, 4, 3);
-	touch(true, GUEST_GICD + 0x0c00 + 8, 4, 0xaaaaaaaa);
-	touch(true, GUEST_GICD + 0x0104, 4, ~0u);
-	touch(true, GUEST_GICR + 0x10100, 4, ~0u);
+	help_access(true, GUEST_GICD, 4, 3);
+	help_access(true, GUEST_GICD + 0x0c00 + 8, 4, 0xaaaaaaaa);
+	help_access(true, GUEST_GICD + 0x0104, 4, ~0u);
+	help_access(true, GUEST_GICR + 0x10100, 4, ~0u);
 }
 
 static void off_then_on(void **state)
@@ -196,7 +173,7 @@ static void mmio_write(void **state)
 {
 	(void)state;
 	start();
-	touch(true, MMIO + 8, 4, 0x11223344);
+	help_access(true, MMIO + 8, 4, 0x11223344);
 	told(GH_VCPU_ADDRSPACE_VMMIO_WRITE, MMIO + 8, 4, 0x11223344);
 	run(0);
 	assert_true(in_guest(0));
@@ -247,13 +224,13 @@ static void mmio_answers(void **state)
 {
 	(void)state;
 	start();
-	touch(false, MMIO, 4, 0);
+	help_access(false, MMIO, 4, 0);
 	/* No such answer: nothing happens, and the right one still counts. */
 	assert_int_equal(call(GH_CALL_VCPU_RUN, cap[0], 0, 3), GH_ERROR_ARG_INVALID);
 	call(GH_CALL_VCPU_RUN, cap[0], 0, GH_RESUME_RETRY);
 	assert_true(in_guest(0));
 	assert_int_equal(current()->regs.pc, ENTRY);
-	touch(false, MMIO, 4, 0);
+	help_access(false, MMIO, 4, 0);
 	call(GH_CALL_VCPU_RUN, cap[0], 0, GH_RESUME_FAULT);
 	assert_true(in_guest(0));
 	assert_int_equal(fake_machine.faults, 1);
@@ -269,12 +246,12 @@ static void other_faults_abort(void **state)
 	fault = (struct fault){ .ipa = MMIO, .ipa_valid = true, .translation = true };
 	trap_fault(&fault); /* not a plain load or store */
 	assert_int_equal(fake_machine.faults, 2);
-	touch(true, 0x50000000, 4, 0); /* outside of the windows */
-	touch(true, 0x3fffffff, 4, 0); /* across their end */
-	touch(true, 1ull << 36, 4, 0);
-	touch(true, ~0ull, 1, 0);
+	help_access(true, 0x50000000, 4, 0); /* outside of the windows */
+	help_access(true, 0x3fffffff, 4, 0); /* across their end */
+	help_access(true, 1ull << 36, 4, 0);
+	help_access(true, ~0ull, 1, 0);
 	assert_int_equal(fake_machine.faults, 6);
-	touch(false, GUEST_RAM, 4, 0); /* mapped by now: once more */
+	help_access(false, GUEST_RAM, 4, 0); /* mapped by now: once more */
 	assert_int_equal(fake_machine.faults, 6);
 	assert_true(in_guest(0));
 }
@@ -309,8 +286,8 @@ static void level_doorbell_as_irqfd_uses_it(void **state)
 {
 	(void)state;
 	start();
-	touch(true, GUEST_GICD, 4, 3);
-	touch(true, GUEST_GICD + 0x0104, 4, ~0u);
+	help_access(true, GUEST_GICD, 4, 3);
+	help_access(true, GUEST_GICD + 0x0104, 4, ~0u);
 	psci(0x84000001, 7, 0, 0);
 	told(GH_VCPU_EXPECTS_WAKEUP, 7, GH_VCPU_WAKEUP_PSCI_CPU_SUSPEND, 0);
 	assert_int_equal(call(GH_CALL_DOORBELL_MASK, bell, 1, 1), GH_ERROR_OK);
@@ -341,7 +318,7 @@ static void level_doorbell_as_irqfd_uses_it(void **state)
 static void timer_wakes(void **state)
 {
 	(void)state;
-	touch(true, FAKE_GICD + 0x0104, 4, 1u << (50 - 32));
+	help_access(true, FAKE_GICD + 0x0104, 4, 1u << (50 - 32));
 	start();
 	open_gic();
 	fake_vtimer(1, 500);
@@ -380,7 +357,7 @@ static void timer_wakes(void **state)
 static void host_interrupt_ends_the_run(void **state)
 {
 	(void)state;
-	touch(true, FAKE_GICD + 0x0104, 4, 1u << (50 - 32));
+	help_access(true, FAKE_GICD + 0x0104, 4, 1u << (50 - 32));
 	start();
 	fake_machine.irq_pending[50] = true;
 	fake_settle();
@@ -397,7 +374,7 @@ static void host_interrupt_ends_the_run(void **state)
 static void host_timer_ends_the_run(void **state)
 {
 	(void)state;
-	touch(true, FAKE_GICR + 0x10100, 4, 1u << INTID_TIMER);
+	help_access(true, FAKE_GICR + 0x10100, 4, 1u << INTID_TIMER);
 	fake_vtimer(1, 100);
 	start();
 	fake_settle();
@@ -417,7 +394,7 @@ static void busy_elsewhere_and_migration(void **state)
 	fake_turn(1);
 	assert_int_equal(call(GH_CALL_VCPU_RUN, cap[0], 0, 0), GH_ERROR_BUSY);
 	fake_turn(0);
-	touch(true, MMIO, 4, 1);
+	help_access(true, MMIO, 4, 1);
 	fake_turn(1);
 	run(0);
 	assert_true(in_guest(0));
@@ -497,11 +474,55 @@ static void system_reset2(void **state)
 	told(GH_VCPU_POWERED_OFF, GH_VCPU_POWERED_OFF_EXITED, 0, 0);
 }
 
+/* The state without running it; no VM here has the right, so the resource manager's way is taken. */
+static void checked(enum gh_error error, uint64_t state, uint64_t data0, uint64_t data1)
+{
+	uint64_t out[8] = { 0 };
+
+	assert_int_equal(vcpu_run_check(&vm->vcpu[0], cap[0], out), error);
+	if (error)
+		return;
+	assert_int_equal(out[1], state);
+	assert_int_equal(out[2], data0);
+	assert_int_equal(out[3], data1);
+}
+
+static void check_tells_what_a_run_would(void **state)
+{
+	(void)state;
+	checked(GH_ERROR_OK, GH_VCPU_POWERED_OFF, 0, 0);
+	start();
+	checked(GH_ERROR_BUSY, 0, 0, 0);
+	help_access(false, MMIO + 4, 2, 0);
+	checked(GH_ERROR_OK, GH_VCPU_ADDRSPACE_VMMIO_READ, MMIO + 4, 2);
+	run(0);
+	help_access(true, MMIO, 8, 1);
+	checked(GH_ERROR_OK, GH_VCPU_ADDRSPACE_VMMIO_WRITE, MMIO, 8);
+	run(0);
+	trap_wfi();
+	trap_return();
+	checked(GH_ERROR_OK, GH_VCPU_EXPECTS_WAKEUP, 0, GH_VCPU_WAKEUP_WFI);
+	vcpu_wake(&vm->vcpu[0]);
+	trap_return();
+	/* Runnable, though nobody runs it. */
+	checked(GH_ERROR_BUSY, 0, 0, 0);
+	assert_true(host_gets(virq[0]));
+	run(0);
+	assert_true(in_guest(0));
+	psci(0xc4000012, 0x80000001, 0x55, 0);
+	checked(GH_ERROR_OK, GH_VCPU_PSCI_SYSTEM_RESET, 0x80000001 | GH_VCPU_RESET2_SMC64, 0x55);
+	run(0);
+	checked(GH_ERROR_OK, GH_VCPU_POWERED_OFF, GH_VCPU_POWERED_OFF_EXITED, 0);
+	cap[0]++;
+	checked(GH_ERROR_CSPACE_CAP_REVOKED, 0, 0, 0);
+}
+
 static void broken_guest(void **state)
 {
 	(void)state;
 	start();
 	trap_broken();
+	checked(GH_ERROR_OK, GH_VCPU_FAULT, 0, 0);
 	trap_return();
 	told(GH_VCPU_FAULT, 0, 0, 0);
 }
@@ -525,7 +546,7 @@ static void destroyed_is_revoked(void **state)
 {
 	(void)state;
 	start();
-	touch(true, MMIO, 4, 1);
+	help_access(true, MMIO, 4, 1);
 	hyp_vm_kill(vm);
 	help_remove(bell_object);
 	hyp_vm_destroy(vm);
@@ -564,6 +585,7 @@ int main(void)
 		TEST(system_off),
 		TEST(system_reset),
 		TEST(system_reset2),
+		TEST(check_tells_what_a_run_would),
 		TEST(broken_guest),
 		TEST(kill_from_another_cpu),
 		TEST(destroyed_is_revoked),

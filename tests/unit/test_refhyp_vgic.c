@@ -8,6 +8,7 @@
 
 #include "arch/fake.h"
 #include "core/vgic.h"
+#include "tests/unit/hyp_help.h"
 
 #define NOTHING	   1023u
 #define CTLR	   0x0000u
@@ -30,26 +31,10 @@ static uint64_t access_gic(bool write, ipa_t at, unsigned int size, uint64_t val
 {
 	struct vcpu *v = arch_cpu()->current;
 	unsigned int faults = fake_machine.faults;
-	struct fault fault = {
-		.va = at,
-		.ipa = at,
-		.ipa_valid = true,
-		.translation = true,
-		.decoded = true,
-		.write = write,
-		.access = { .ipa = at,
-			    .value = value,
-			    .size = (uint8_t)size,
-			    .reg = 5,
-			    .write = write,
-			    .wide = true,
-			    .pc_step = 4 },
-	};
 
-	v->regs.x[5] = 0x5555;
-	trap_fault(&fault);
-	trap_return();
-	return fake_machine.faults != faults ? ~0ull : v->regs.x[5];
+	v->regs.x[HELP_REG] = 0x5555;
+	help_access(write, at, size, value);
+	return fake_machine.faults != faults ? ~0ull : v->regs.x[HELP_REG];
 }
 
 static void wr(ipa_t at, uint32_t value)

@@ -243,6 +243,37 @@ static void the_guest_finds(void **state)
 	finish();
 }
 
+/* The clock's node, and the bus clock that Linux' driver asks for. */
+static void clock_in_the_tree(void **state)
+{
+	static const char *const compatible[] = { "arm,pl031", "arm,primecell" };
+	const struct tree_options given = { .clocks = 1, .clock_base = 0x09030000 };
+	const struct tree_options chosen = { .clocks = 1, .cpus = 2 };
+	int node;
+
+	(void)state;
+	start(GH_RM_MEM_LEND, &given);
+	expect_strings("/vsoc/vrtc", "compatible", compatible, 2);
+	assert_int_equal(length("/vsoc/vrtc", "reg"), 16);
+	assert_int_equal(number("/vsoc/vrtc", "reg", 0, 2), 0x09030000);
+	assert_int_equal(number("/vsoc/vrtc", "reg", 2, 2), 0x1000);
+	expect_strings("/vsoc/vrtc", "clock-names", (const char *const[]){ "apb_pclk" }, 1);
+	node = fdt_node_offset_by_phandle(fdt, (uint32_t)number("/vsoc/vrtc", "clocks", 0, 1));
+	assert_string_equal(fdt_get_name(fdt, node, NULL), "vrtc-pclk");
+	assert_int_equal(fdt_node_check_compatible(fdt, node, "fixed-clock"), 0);
+	assert_int_equal(fake_vm(vm.vmid)->rtc, 0x09030000);
+	finish();
+	assert_int_equal(rm_make(&vm, GH_RM_MEM_LEND, &chosen), GH_RM_OK);
+	assert_true(fake_vm(vm.vmid)->rtc < 0x40000000);
+	assert_int_equal(rm_unmake(&vm), GH_RM_OK);
+	expect(&(struct tree_options){ .clocks = 2 }, GH_RM_ERROR_MEM_INVALID, 0);
+	expect(&(struct tree_options){ .clocks = 1, .clock_base = 0x09030800 },
+	       GH_RM_ERROR_MEM_INVALID, 0);
+	/* In the midst of the image. */
+	expect(&(struct tree_options){ .clocks = 1, .clock_base = 0x80001000 }, 0,
+	       GH_RM_ERROR_NORESOURCE);
+}
+
 static void base_is_rounded_up(void **state)
 {
 	const struct tree_options o = { .base = 0x80100000 };
@@ -499,6 +530,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(provoked_failures),
+		TEST(clock_in_the_tree),
 		TEST(small_places),
 		TEST(broken_blobs),
 		TEST(the_guest_finds),

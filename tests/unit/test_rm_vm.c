@@ -508,6 +508,39 @@ static void time_base_needs_a_clock(void **state)
 	assert_int_equal(client.size, 4);
 }
 
+static uint32_t set_time(struct gh_rm_vm_set_time_base *t)
+{
+	rm_client_forget();
+	return rm_ask(GH_RM_VM_SET_TIME_BASE, t, sizeof(*t));
+}
+
+static void time_base_of_a_clock(void **state)
+{
+	static const struct tree_options o = { .clocks = 1 };
+	struct rm_test_vm vm = { .pa = FAKE_RAM_BASE + 0x400000, .size = 0x400000 };
+	struct gh_rm_vm_set_time_base t = { .time_base = 5, .timer = 7 };
+
+	(void)state;
+	assert_int_equal(rm_make(&vm, GH_RM_MEM_LEND, &o), GH_RM_OK);
+	t.vmid = 0x99;
+	assert_int_equal(set_time(&t), GH_RM_ERROR_NORESOURCE);
+	assert_int_equal(rm_reply_u32(0), GH_ERROR_ARG_INVALID);
+	t.vmid = vm.vmid;
+	assert_int_equal(set_time(&t), GH_RM_OK);
+	assert_int_equal(client.size, 0);
+	assert_int_equal(fake_vm(vm.vmid)->rtc_ns, 5);
+	assert_int_equal(fake_vm(vm.vmid)->rtc_counter, 7);
+	assert_int_equal(set_time(&t), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(rm_reply_u32(0), GH_ERROR_BUSY);
+	assert_int_equal(rm_unmake(&vm), GH_RM_OK);
+	/* And of a VM that has none. */
+	assert_int_equal(rm_make(&vm, GH_RM_MEM_LEND, &(struct tree_options){ 0 }), GH_RM_OK);
+	t.vmid = vm.vmid;
+	assert_int_equal(set_time(&t), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(rm_reply_u32(0), GH_ERROR_DENIED);
+	assert_int_equal(rm_unmake(&vm), GH_RM_OK);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, boot, whole)
 
 int main(void)
@@ -528,6 +561,7 @@ int main(void)
 		TEST(identity),
 		TEST(attributes_forbid),
 		TEST(sixteen_at_once),
+		TEST(time_base_of_a_clock),
 		TEST(time_base_needs_a_clock),
 	};
 

@@ -83,6 +83,18 @@ enum gh_error hyp_vm_add_vmmio(struct vm *vm, ipa_t base, uint64_t size);
 enum gh_error hyp_vm_set_gic(struct vm *vm, ipa_t gicd, ipa_t gicr, uint64_t stride);
 
 /*
+ * A PL031 clock in the page at `base`, from 0 on when the board was switched on. Before anything is mapped there.
+ * GH_ERROR_OBJECT_CONFIGURED: it has one; GH_ERROR_EXISTING_MAPPING: the interrupt controller is there.
+ */
+enum gh_error hyp_vm_add_rtc(struct vm *vm, ipa_t base);
+
+/*
+ * The clock said `ns` nanoseconds when the system counter stood at `counter`. Once: GH_ERROR_BUSY after that.
+ * GH_ERROR_DENIED: the VM has none; GH_ERROR_ARG_INVALID: `counter` is in the future.
+ */
+enum gh_error hyp_vm_set_time(struct vm *vm, uint64_t ns, uint64_t counter);
+
+/*
  * Adds vCPU `index` (0.., in order), powered off, proxy-scheduled, with MPIDR Aff0 = index and the timer PPIs.
  * `psci`: the guest may call PSCI. *cap: a capability in the primary's space with rights affinity | yield_to.
  * *virq: the wake-up interrupt (edge, INTID 960.. of the primary, free-list), bound as VCPU_RUN_WAKEUP.

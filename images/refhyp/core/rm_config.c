@@ -318,6 +318,18 @@ static const char *parse_shm(const void *fdt, int node, struct rm_vdev *v)
 	return v->base % HYP_PAGE ? "shm: base is not page aligned" : NULL;
 }
 
+static const char *parse_rtc(const void *fdt, int node, struct rm_vdev *v)
+{
+	uint32_t size;
+	const void *base = rm_fdt_prop(fdt, node, "base", &size);
+
+	if (!base == !rm_fdt_has(fdt, node, "allocate-base") || (base && size != 8))
+		return "vrtc-pl031: either a base of 64 bits or allocate-base";
+	v->has_base = base != NULL;
+	v->base = base ? rm_fdt_number(base, 2) : 0;
+	return v->base % HYP_PAGE ? "vrtc-pl031: base is not page aligned" : NULL;
+}
+
 static const char *parse_queue(const void *fdt, int node, struct rm_vdev *v)
 {
 	v->message_size = GH_RM_MSG_SIZE;
@@ -366,7 +378,7 @@ static bool parse_type(struct rm_vdev *v)
 		{ "virtio-mmio", RM_VDEV_OTHER, false, false },
 		{ "iomem", RM_VDEV_OTHER, false, false },
 		{ "vsmmu-v2", RM_VDEV_OTHER, false, false },
-		{ "vrtc-pl031", RM_VDEV_OTHER, false, false },
+		{ "vrtc-pl031", RM_VDEV_RTC, false, false },
 	};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -392,6 +404,8 @@ static const char *parse_vdev(const void *fdt, int node, struct rm_vdev *v)
 		return "vdevice-type is not known";
 	if (v->type == RM_VDEV_OTHER)
 		return NULL;
+	if (v->type == RM_VDEV_RTC)
+		return parse_rtc(fdt, node, v);
 	v->generate = rm_fdt_string(fdt, node, "generate");
 	if (!v->generate || v->generate[0] != '/' || strlen(v->generate) >= RM_PATH_MAX)
 		return "vdevice: generate: no absolute path, or too long";
@@ -415,15 +429,19 @@ static const char *parse_vdev(const void *fdt, int node, struct rm_vdev *v)
 static const char *parse_vdevs(const void *fdt, struct rm_config *c)
 {
 	for (int n = rm_fdt_walk(fdt, 0); n >= 0; n = rm_fdt_walk(fdt, n)) {
+		struct rm_vdev *v = &c->vdev[c->vdevs];
 		const char *wrong;
 
 		if (!rm_fdt_has(fdt, n, "vdevice-type"))
 			continue;
-		if (c->vdevs == RM_VDEVS_MAX)
+		if (c->vdevs++ == RM_VDEVS_MAX)
 			return "vdevices: more than 64";
-		wrong = parse_vdev(fdt, n, &c->vdev[c->vdevs++]);
+		wrong = parse_vdev(fdt, n, v);
+		if (!wrong && v->type == RM_VDEV_RTC && c->has_rtc)
+			wrong = "vrtc-pl031: a second one";
 		if (wrong)
 			return wrong;
+		c->has_rtc |= v->type == RM_VDEV_RTC;
 	}
 	return NULL;
 }

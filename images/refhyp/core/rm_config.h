@@ -20,6 +20,7 @@ enum rm_vdev_type {
 	RM_VDEV_PAIR,	  /* or in both */
 	RM_VDEV_LINK,	  /* to the resource manager */
 	RM_VDEV_SHM,	  /* a shared buffer */
+	RM_VDEV_RTC,	  /* a clock that says the time of day */
 	RM_VDEV_OTHER,	  /* known, but the board has nothing of the kind */
 };
 
@@ -42,7 +43,7 @@ struct rm_vdev {
 	uint32_t intid[2]; /* 0: RM chooses */
 	struct rm_channel channel[2];
 	uint32_t message_size, depth; /* of queues */
-	bool has_base;		      /* shm: the guest wants it at base */
+	bool has_base;		      /* shm, clock: the guest wants it at base */
 	bool optional;		      /* shm: the parcel may be missing */
 	bool has_dma_base;
 	uint32_t label;
@@ -68,6 +69,9 @@ struct rm_config {
 	bool gic_has_reg;
 	ipa_t gicd, gicr;
 	uint64_t gicd_size, gicr_size, gicr_stride;
+	/* clock */
+	bool has_rtc;
+	ipa_t rtc; /* known from INIT on */
 	/* vCPUs */
 	unsigned int cpus; /* as many as the tree has; may exceed HYP_CPUS_MAX */
 	uint32_t cpu_boot; /* bit n: vCPU n runs from the start */

@@ -512,6 +512,29 @@ static void add_vsoc(struct rm_tree *t)
 	rm_tree_string(t, node, "compatible", "simple-bus");
 }
 
+/* Linux' driver of a PL031 wants a bus clock, whatever its rate. */
+static void add_rtc(struct rm_tree *t, const struct rm_config *c)
+{
+	static const char *const compatible[] = { "arm,pl031", "arm,primecell" };
+	int node = rm_tree_add(t, rm_fdt_child(t->fdt, 0, "vsoc"), "vrtc-pclk");
+	unsigned int address, size;
+	uint32_t phandle;
+
+	rm_tree_string(t, node, "compatible", "fixed-clock");
+	rm_tree_u32(t, node, "#clock-cells", 0);
+	rm_tree_u32(t, node, "clock-frequency", 1);
+	phandle = rm_tree_phandle(t, node);
+	node = rm_fdt_child(t->fdt, 0, "vsoc");
+	if (!rm_fdt_cells(t->fdt, node, &address, &size))
+		rm_tree_fail(t);
+	node = rm_tree_add(t, node, "vrtc");
+	set_compatible(t, node, compatible, 2);
+	rm_tree_number(t, node, "reg", c->rtc, address);
+	rm_tree_number(t, node, "reg", HYP_PAGE, size);
+	rm_tree_string(t, node, "clock-names", "apb_pclk");
+	rm_tree_u32(t, node, "clocks", phandle);
+}
+
 static const char *edit(struct rm_vm *vm, struct rm_tree *t)
 {
 	const char *wrong = refused(t->fdt);
@@ -529,6 +552,8 @@ static const char *edit(struct rm_vm *vm, struct rm_tree *t)
 	if (!wrong) {
 		patch_chosen(t);
 		add_vsoc(t);
+		if (vm->config.has_rtc)
+			add_rtc(t, &vm->config);
 		add_hypervisor(t, vm);
 	}
 	return wrong;

@@ -48,6 +48,11 @@ static bool meets_gic(const struct rm_config *c, ipa_t ipa, uint64_t size)
 	       overlap(ipa, size, c->gicr, gicr_needed(c));
 }
 
+static bool meets_device(const struct rm_config *c, ipa_t ipa, uint64_t size)
+{
+	return meets_gic(c, ipa, size) || (c->has_rtc && overlap(ipa, size, c->rtc, HYP_PAGE));
+}
+
 /* --- INIT --- */
 
 /* Others may write the tree while it is read, so only the private copy counts. */
@@ -168,7 +173,7 @@ enum gh_error rm_vm_accept(struct rm_vm *vm, struct memparcel *p, ipa_t ipa, enu
 	struct mem_access *a = memparcel_access(p, vm->vmid);
 	enum gh_error err;
 
-	if (!in_space(ipa, p->size) || meets_gic(&vm->config, ipa, p->size))
+	if (!in_space(ipa, p->size) || meets_device(&vm->config, ipa, p->size))
 		return GH_ERROR_ADDR_INVALID;
 	err = memparcel_map(p, a, vm->hyp, ipa);
 	if (!err)
@@ -213,7 +218,8 @@ static ipa_t buffer_place(struct rm_vm *vm, uint64_t size)
 		struct memparcel *p = NULL;
 
 		moved = step_over(&ipa, size, vm->config.gicd, GICD_SIZE) ||
-			step_over(&ipa, size, vm->config.gicr, gicr_needed(&vm->config));
+			step_over(&ipa, size, vm->config.gicr, gicr_needed(&vm->config)) ||
+			(vm->config.has_rtc && step_over(&ipa, size, vm->config.rtc, HYP_PAGE));
 		while ((p = memparcel_next(p))) {
 			const struct mem_access *a = memparcel_access(p, vm->vmid);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vdevices: doorbells and queues between a guest and its owner, or between two guests that name each other, and a guest's
- * link to the resource manager.
+ * vdevices: doorbells and queues between a guest and its owner, or between two guests that name each other, a guest's link to
+ * the resource manager, and its clock.
  *
  * Of two guests, whoever comes first to INIT makes the object and takes its end; the other one takes the end that is left,
  * when the labels are the same and each names the other as peer. One that goes leaves the object to the one that stays.
@@ -165,12 +165,23 @@ static const char *init_link(struct rm_vm *vm, const struct rm_vdev *v)
 	return NULL;
 }
 
+/* Without a wish it lies right before the interrupt controller. */
+static const char *init_rtc(struct rm_vm *vm, const struct rm_vdev *v)
+{
+	struct rm_config *c = &vm->config;
+
+	c->rtc = v->has_base ? v->base : (c->gicd < c->gicr ? c->gicd : c->gicr) - HYP_PAGE;
+	return hyp_vm_add_rtc(vm->hyp, c->rtc) ? "no place for the clock" : NULL;
+}
+
 static const char *init_one(struct rm_vm *vm, struct rm_vdev *v)
 {
 	const char *wrong = NULL;
 
 	if (v->type == RM_VDEV_OTHER)
 		return v->type_name;
+	if (v->type == RM_VDEV_RTC)
+		return init_rtc(vm, v);
 	for (unsigned int side = 0; side < 2; side++)
 		if (v->has[side] && !(v->type == RM_VDEV_SOURCE) &&
 		    !choose_intid(&vm->config, &v->intid[side]))
@@ -186,8 +197,9 @@ static const char *init_one(struct rm_vm *vm, struct rm_vdev *v)
 const char *rm_vdev_init(struct rm_vm *vm)
 {
 	/* The document's order; it decides who gets which number. */
-	static const uint8_t order[] = { RM_VDEV_OTHER,	 RM_VDEV_LINK,	RM_VDEV_DOORBELL,
-					 RM_VDEV_SOURCE, RM_VDEV_QUEUE, RM_VDEV_PAIR };
+	static const uint8_t order[] = { RM_VDEV_OTHER,	   RM_VDEV_RTC,	   RM_VDEV_LINK,
+					 RM_VDEV_DOORBELL, RM_VDEV_SOURCE, RM_VDEV_QUEUE,
+					 RM_VDEV_PAIR };
 	struct rm_config *c = &vm->config;
 
 	if (!intids_differ(c))

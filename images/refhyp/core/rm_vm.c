@@ -357,14 +357,25 @@ static enum gh_rm_error may_set(const struct rm_call *call, uint32_t state_mask)
 	return state_mask >> vm->state & 1 ? GH_RM_OK : GH_RM_ERROR_VM_STATE;
 }
 
-/* The time base is that of a virtual real-time clock, and no VM has one. */
+/* Before VM_INIT there is no clock yet. */
 enum gh_rm_error rm_vm_set_time_base(struct rm_call *call)
 {
 	enum gh_rm_error err = may_set(call, FROM(STATE_INIT) | FROM(STATE_READY));
+	struct gh_rm_vm_set_time_base request;
+	enum gh_error error = GH_ERROR_ARG_INVALID;
 
-	call->long_error = true;
-	rm_put_u32(call, err ? GH_ERROR_ARG_INVALID : GH_ERROR_OBJECT_CONFIG);
-	return err ? err : GH_RM_ERROR_ARGUMENT_INVALID;
+	memcpy(&request, call->data, sizeof(request));
+	if (!err) {
+		struct vm *vm = rm_vm_find(request.vmid)->hyp;
+
+		error = vm ? hyp_vm_set_time(vm, request.time_base, request.timer)
+			   : GH_ERROR_DENIED;
+		err = error ? GH_RM_ERROR_ARGUMENT_INVALID : GH_RM_OK;
+	}
+	call->long_error = err;
+	if (err)
+		rm_put_u32(call, (uint32_t)error);
+	return err;
 }
 
 /* Firmware is for protected VMs, which CONFIG_IMAGE refuses. */

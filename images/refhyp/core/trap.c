@@ -8,6 +8,7 @@
 #include "core/platform.h"
 #include "core/vcpu.h"
 #include "core/vgic.h"
+#include "core/vrtc.h"
 
 #define OWNER_SHIFT	  24
 #define OWNER_MASK	  0x3fu
@@ -201,7 +202,8 @@ void trap_fault(const struct fault *fault)
 	bool mine;
 
 	if (fault->ipa_valid && fault->translation && fault->decoded) {
-		if (vgic_access(v, &fault->access, &value, &mine)) {
+		if (vgic_access(v, &fault->access, &value, &mine) ||
+		    (!mine && vrtc_access(v, &fault->access, &value, &mine))) {
 			vcpu_mmio_done(v, &fault->access, value);
 			return;
 		}

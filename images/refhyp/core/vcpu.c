@@ -282,16 +282,29 @@ enum gh_error vcpu_run(struct vcpu *v, uint64_t cap, const uint64_t *resume, uin
 	return GH_ERROR_OK;
 }
 
-enum gh_error vcpu_run_check(struct vcpu *v, uint64_t cap, uint64_t *out)
+/* What a vCPU that does not run would answer; false: it could run. */
+static bool standing(const struct vcpu *v, struct run_result *result)
 {
-	enum gh_error error = GH_ERROR_OK;
-	struct run_result result = result_dead;
+	const struct mmio_access *a = &v->mmio;
 
-	hyp_lock(&v->vm->lock);
-	if (v->cap != cap)
-		error = GH_ERROR_CSPACE_CAP_REVOKED;
-	else if (v->run == RUN_RESET)
-		result = (struct run_result){
+	switch (v->run) {
+	case RUN_OFF:
+		*result = (struct run_result){ GH_VCPU_POWERED_OFF, { 0 } };
+		return true;
+	case RUN_WAIT:
+		*result = (struct run_result){ GH_VCPU_EXPECTS_WAKEUP,
+					       { v->wait_data, v->wait_source } };
+		return true;
+	case RUN_MMIO:
+		*result = (struct run_result){ a->write ? GH_VCPU_ADDRSPACE_VMMIO_WRITE
+							: GH_VCPU_ADDRSPACE_VMMIO_READ,
+					       { a->ipa, a->size, a->write ? a->value : 0 } };
+		return true;
+	case RUN_FAULT:
+		*result = (struct run_result){ GH_VCPU_FAULT, { 0 } };
+		return true;
+	case RUN_RESET:
+		*result = (struct run_result){
 			GH_VCPU_PSCI_SYSTEM_RESET,
 			{ v->halt.reset_type |
 				  (v->halt.type == GH_RM_EXIT_PSCI_SYSTEM_RESET
@@ -300,14 +313,24 @@ enum gh_error vcpu_run_check(struct vcpu *v, uint64_t cap, uint64_t *out)
 				  (v->halt.smc64 ? GH_VCPU_RESET2_SMC64 : 0),
 			  v->halt.reset_cookie },
 		};
-	else if (v->run == RUN_FAULT)
-		result = (struct run_result){ GH_VCPU_FAULT, { 0 } };
-	else if (v->run == RUN_WAIT)
-		result = (struct run_result){ GH_VCPU_EXPECTS_WAKEUP,
-					      { v->wait_data, v->wait_source } };
-	else if (v->run == RUN_OFF)
-		result = (struct run_result){ GH_VCPU_POWERED_OFF, { 0 } };
-	else if (v->run != RUN_DEAD)
+		return true;
+	case RUN_DEAD:
+		*result = result_dead;
+		return true;
+	default:
+		return false;
+	}
+}
+
+enum gh_error vcpu_run_check(struct vcpu *v, uint64_t cap, uint64_t *out)
+{
+	enum gh_error error = GH_ERROR_OK;
+	struct run_result result;
+
+	hyp_lock(&v->vm->lock);
+	if (v->cap != cap)
+		error = GH_ERROR_CSPACE_CAP_REVOKED;
+	else if (!standing(v, &result))
 		error = GH_ERROR_BUSY;
 	hyp_unlock(&v->vm->lock);
 	if (!error)

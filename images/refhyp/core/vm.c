@@ -5,6 +5,7 @@
 #include "core/platform.h"
 #include "core/vcpu.h"
 #include "core/vgic.h"
+#include "core/vrtc.h"
 
 #define IPA_BITS	 36u
 #define CSPACE_SECONDARY 160u /* two for each vdevice, and the link */
@@ -67,13 +68,14 @@ static bool overlap(ipa_t a, uint64_t a_size, ipa_t b, uint64_t b_size)
 	return a < b + b_size && b < a + a_size;
 }
 
-/* Whether the range touches the register frames of the VM's interrupt controller. */
-static bool touches_gic(const struct vm *vm, ipa_t ipa, uint64_t size)
+/* Whether the range touches registers that are emulated here. */
+static bool touches_device(const struct vm *vm, ipa_t ipa, uint64_t size)
 {
 	const struct vgic *gic = &vm->gic;
 
-	return gic->stride && (overlap(ipa, size, gic->gicd, GICD_SIZE) ||
-			       overlap(ipa, size, gic->gicr, gic->stride * vm->vcpus));
+	return (vm->rtc.exists && overlap(ipa, size, vm->rtc.base, HYP_PAGE)) ||
+	       (gic->stride && (overlap(ipa, size, gic->gicd, GICD_SIZE) ||
+				overlap(ipa, size, gic->gicr, gic->stride * vm->vcpus)));
 }
 
 enum gh_error hyp_vm_map(struct vm *vm, ipa_t ipa, pa_t pa, uint64_t size, unsigned int rights)
@@ -84,7 +86,7 @@ enum gh_error hyp_vm_map(struct vm *vm, ipa_t ipa, pa_t pa, uint64_t size, unsig
 	    rights & ~7u)
 		return GH_ERROR_ARG_INVALID;
 	hyp_lock(&vm->stage_lock);
-	if (touches_gic(vm, ipa, size))
+	if (touches_device(vm, ipa, size))
 		error = GH_ERROR_EXISTING_MAPPING;
 	else
 		error = arch_space_map(&vm->space, ipa, pa, size, rights);
@@ -135,6 +137,23 @@ enum gh_error hyp_vm_add_vmmio(struct vm *vm, ipa_t base, uint64_t size)
 	return error;
 }
 
+enum gh_error hyp_vm_add_rtc(struct vm *vm, ipa_t base)
+{
+	enum gh_error error = GH_ERROR_OK;
+
+	if (!range_ok(base, HYP_PAGE))
+		return GH_ERROR_ARG_INVALID;
+	hyp_lock(&vm->stage_lock);
+	if (vm->rtc.exists)
+		error = GH_ERROR_OBJECT_CONFIGURED;
+	else if (touches_device(vm, base, HYP_PAGE))
+		error = GH_ERROR_EXISTING_MAPPING;
+	else
+		vm->rtc = (struct vrtc){ .exists = true, .base = base };
+	hyp_unlock(&vm->stage_lock);
+	return error;
+}
+
 /* --- Life --- */
 
 struct vm *hyp_vm_create(uint16_t vmid)
@@ -158,6 +177,7 @@ struct vm *hyp_vm_create(uint16_t vmid)
 	cap_init(&vm->cspace, vm_caps[vm - hyp_vms - 1], CSPACE_SECONDARY);
 	vm->to_rm = vm->from_rm = NULL;
 	vgic_init(vm, 0, 0, 0);
+	vrtc_init(vm);
 	if (arch_space_init(&vm->space, vmid))
 		return vm;
 	vm->exists = false;

@@ -54,6 +54,13 @@ struct vgic {
 	struct virq spi[VM_SPIS];
 };
 
+struct vrtc { /* under the VM's lock; base and exists are constant once it runs */
+	bool exists, set;
+	uint32_t loaded;
+	ipa_t base;
+	uint64_t offset; /* in ticks, from the system counter to the clock */
+};
+
 /* The registers that every trap saves; the assembly knows their order. */
 struct regs {
 	uint64_t x[31];
@@ -167,6 +174,7 @@ struct vm {
 
 	hyp_spinlock_t lock;
 	struct vgic gic;
+	struct vrtc rtc;
 	struct vcpu vcpu[HYP_CPUS_MAX];
 	bool halted; /* the resource manager was told, or need not be */
 	bool by_itself;
