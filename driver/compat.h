@@ -36,6 +36,14 @@
 #define gh_vma_clear_flags(vma, flags) vm_flags_clear(vma, flags)
 #endif
 
+/* Since 6.5 a pin does not tell the VMA. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define gh_pin_remote(mm, addr, flags, page) \
+	pin_user_pages_remote(mm, addr, 1, flags, page, NULL, NULL)
+#else
+#define gh_pin_remote(mm, addr, flags, page) pin_user_pages_remote(mm, addr, 1, flags, page, NULL)
+#endif
+
 /* Since 6.10 the string of a tracepoint is named once. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 #define gh_assign_str(field, string) __assign_str(field, string)

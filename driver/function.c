@@ -140,6 +140,9 @@ void gh_functions_drop(struct gh_vm *vm)
 	struct gh_function *fn, *next;
 
 	lockdep_assert_held(&vm->lock);
+	/* At once, since each by itself waits for the running vCPUs. */
+	if (rcu_access_pointer(vm->io))
+		gh_io_drop(vm);
 	list_for_each_entry_safe(fn, next, &vm->functions, node)
 		gh_function_unbind(fn);
 }

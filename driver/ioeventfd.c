@@ -88,7 +88,7 @@ static void gh_io_replace(struct gh_vm *vm, struct gh_io_table *table)
 
 	rcu_assign_pointer(vm->io, table);
 	if (old)
-		kfree_rcu(old, rcu);
+		kvfree_rcu(old, rcu);
 }
 
 static int gh_io_add(struct gh_vm *vm, const struct gh_io_handler *handler)
@@ -104,7 +104,7 @@ static int gh_io_add(struct gh_vm *vm, const struct gh_io_handler *handler)
 	for (i = at; i < count && old->handlers[i].addr == handler->addr; i++)
 		if (gh_io_collide(&old->handlers[i], handler))
 			return -EEXIST;
-	table = kzalloc(struct_size(table, handlers, count + 1), GFP_KERNEL_ACCOUNT);
+	table = kvzalloc(struct_size(table, handlers, count + 1), GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return -ENOMEM;
 	table->count = count + 1;
@@ -125,14 +125,23 @@ static void gh_io_remove(struct gh_vm *vm, const struct gh_function *owner)
 	struct gh_io_table *table = NULL;
 	u32 i;
 
+	if (!old)
+		return;
 	if (old->count > 1) {
-		table = kzalloc(struct_size(table, handlers, old->count - 1),
-				GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+		table = kvzalloc(struct_size(table, handlers, old->count - 1),
+				 GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 		for (i = 0; i < old->count; i++)
 			if (old->handlers[i].owner != owner)
 				table->handlers[table->count++] = old->handlers[i];
 	}
 	gh_io_replace(vm, table);
+	synchronize_rcu();
+}
+
+void gh_io_drop(struct gh_vm *vm)
+{
+	lockdep_assert_held(&vm->lock);
+	gh_io_replace(vm, NULL);
 	synchronize_rcu();
 }
 

@@ -234,16 +234,21 @@ static struct platform_driver gh_driver = {
 
 static int __init gh_init(void)
 {
-	int ret;
+	int ret = gh_claims_init();
 
-	if (IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM)) {
+	if (ret)
+		return ret;
+	if (IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM))
 		ret = gh_platform_qcom_init();
-		if (ret)
-			return ret;
-	}
+	if (ret)
+		goto claims;
 	ret = platform_driver_register(&gh_driver);
-	if (ret && IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM))
+	if (!ret)
+		return 0;
+	if (IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM))
 		gh_platform_qcom_exit();
+claims:
+	gh_claims_exit();
 	return ret;
 }
 module_init(gh_init);
@@ -253,6 +258,7 @@ static void __exit gh_exit(void)
 	platform_driver_unregister(&gh_driver);
 	if (IS_ENABLED(CONFIG_GUNYAH_QCOM_PLATFORM))
 		gh_platform_qcom_exit();
+	gh_claims_exit();
 }
 module_exit(gh_exit);
 

@@ -47,7 +47,7 @@ static bool gh_region_overlaps(const struct gh_region *region, u64 gpa, u64 size
 	return gpa < region->gpa + (region->pages << PAGE_SHIFT) && region->gpa < gpa + size;
 }
 
-struct gh_region *gh_region_find(struct gh_vm *vm, u64 gpa, u64 size)
+struct gh_region *gh_region_find(struct gh_vm *vm, const struct gh_guest_range *range)
 {
 	struct gh_region *region;
 
@@ -55,8 +55,8 @@ struct gh_region *gh_region_find(struct gh_vm *vm, u64 gpa, u64 size)
 	list_for_each_entry(region, &vm->regions, node) {
 		u64 bytes = region->pages << PAGE_SHIFT;
 
-		if (size && gpa >= region->gpa && size <= bytes &&
-		    gpa - region->gpa <= bytes - size)
+		if (range->size && range->gpa >= region->gpa && range->size <= bytes &&
+		    range->gpa - region->gpa <= bytes - range->size)
 			return region;
 	}
 	return NULL;
@@ -99,15 +99,40 @@ static int gh_ranges_add(struct gh_parcel *parcel, size_t *capacity, struct page
 	return 0;
 }
 
-/* The kernel's page of zeros is everybody's: it cannot be given to a guest. */
-static bool gh_pages_ours(struct page **pages, long count)
+/*
+ * The kernel's page of zeros is everybody's: it cannot be given to a guest. Nor can a page be lent
+ * whose file is on a disk: the kernel writes it there when it likes.
+ */
+static bool gh_pages_ours(const struct gh_region *region, struct page **pages, long count)
 {
 	long i;
 
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
+		struct folio *folio = page_folio(pages[i]);
+
 		if (is_zero_pfn(page_to_pfn(pages[i])))
 			return false;
+		if (region->parcel.lend && !folio_test_swapbacked(folio) &&
+		    !folio_test_hugetlb(folio))
+			return false;
+	}
 	return true;
+}
+
+/* A page that cannot be had because it is lent, or broken, which looks the same, is told apart. */
+static int gh_pin_error(u64 addr, long error)
+{
+	struct page *page;
+	long ret;
+
+	if (error == -ENOMEM || error == -EINTR)
+		return error;
+	mmap_read_lock(current->mm);
+	ret = gh_pin_remote(current->mm, addr, FOLL_HWPOISON, &page);
+	mmap_read_unlock(current->mm);
+	if (ret == 1)
+		unpin_user_page(page);
+	return ret == -EHWPOISON ? -EADDRINUSE : -EFAULT;
 }
 
 static int gh_region_pin(struct gh_region *region, u64 addr)
@@ -126,8 +151,8 @@ static int gh_region_pin(struct gh_region *region, u64 addr)
 			return -EINTR;
 		count = pin_user_pages_fast(addr, min_t(u64, left, GH_PIN_BATCH), flags, pages);
 		if (count <= 0)
-			return count == -ENOMEM || count == -EINTR ? count : -EFAULT;
-		ret = gh_pages_ours(pages, count)
+			return gh_pin_error(addr, count);
+		ret = gh_pages_ours(region, pages, count)
 			      ? gh_ranges_add(&region->parcel, &capacity, pages, count)
 			      : -EFAULT;
 		if (ret) {
@@ -141,24 +166,34 @@ static int gh_region_pin(struct gh_region *region, u64 addr)
 	return 0;
 }
 
+/* A batch at a time, so that what is copied back is not there twice for long. */
 static void gh_region_unpin(struct gh_region *region)
 {
+	u64 index = 0, offset, count;
 	size_t i;
 
 	for (i = 0; i < region->parcel.range_count; i++) {
 		struct gh_mem_range *range = &region->parcel.ranges[i];
 
-		unpin_user_page_range_dirty_lock(phys_to_page(range->addr),
-						 range->size >> PAGE_SHIFT, region->writable);
-		cond_resched();
+		for (offset = 0; offset < range->size; offset += count << PAGE_SHIFT) {
+			struct page *page = phys_to_page(range->addr + offset);
+
+			count = min_t(u64, GH_PIN_BATCH, (range->size - offset) >> PAGE_SHIFT);
+			gh_region_fill(region, index, page, count);
+			unpin_user_page_range_dirty_lock(page, count, region->writable);
+			index += count;
+			cond_resched();
+		}
 	}
 }
 
 void gh_region_free(struct gh_vm *vm, struct gh_region *region)
 {
 	lockdep_assert_held(&vm->lock);
-	gh_region_unseal(vm, region);
+	gh_region_unseal(region);
+	gh_region_unclaim(region);
 	gh_region_unpin(region);
+	gh_region_release(vm, region);
 	trace_gunyah_mem(vm->vmid, &region->parcel, "unpin", 0);
 	account_locked_vm(vm->mm, region->pages, false);
 	if (!list_empty(&region->node)) {
@@ -197,7 +232,9 @@ int gh_region_add(struct gh_vm *vm, const struct gh_userspace_memory_region *arg
 	if (!region)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&region->node);
+	INIT_LIST_HEAD(&region->files);
 	region->gpa = arg->guest_phys_addr;
+	region->mm = vm->mm;
 	region->uaddr = arg->userspace_addr;
 	region->pages = arg->memory_size >> PAGE_SHIFT;
 	region->parcel.label = arg->label;
@@ -217,7 +254,7 @@ int gh_region_add(struct gh_vm *vm, const struct gh_userspace_memory_region *arg
 		kfree(region);
 		return ret;
 	}
-	ret = gh_region_pin(region, arg->userspace_addr);
+	ret = gh_region_pin(region, arg->userspace_addr) ?: gh_region_claim(region);
 	trace_gunyah_mem(0, &region->parcel, "pin", ret);
 	if (ret) {
 		gh_region_free(vm, region);

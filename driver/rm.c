@@ -56,7 +56,7 @@ static void gh_rm_late_work(struct work_struct *work)
 		gh_vm_late_reply(call->rm, call->vmid, call->seq,
 				 call->granted ? &call->value : NULL);
 	else if (call->id == GH_RM_VM_ALLOCATE && call->granted)
-		gh_rm_vm_request(call->rm, GH_RM_VM_DEALLOCATE, (u16)call->value);
+		gh_rm_vm_deallocate(call->rm, (u16)call->value);
 	kfree(call);
 }
 

@@ -89,7 +89,9 @@ struct gh_rm_resources {
 
 int gh_rm_get_host_vmid(struct gh_rm *rm, u16 *vmid);
 int gh_rm_vm_allocate(struct gh_rm *rm, u16 *vmid);
-/* DEALLOCATE, INIT, START and RESET: the requests that carry a VMID and nothing else. */
+/* ENOENT when RM has no VM of this number. */
+int gh_rm_vm_deallocate(struct gh_rm *rm, u16 vmid);
+/* INIT, START and RESET: the requests that carry a VMID and nothing else. */
 int gh_rm_vm_request(struct gh_rm *rm, u32 id, u16 vmid);
 /* enum gh_rm_vm_state, as the RM has it now. */
 int gh_rm_vm_get_state(struct gh_rm *rm, u16 vmid, u32 *state);

@@ -70,6 +70,19 @@ int gh_rm_vm_request(struct gh_rm *rm, u32 id, u16 vmid)
 	return gh_rm_plain(rm, id, &message, sizeof(message));
 }
 
+int gh_rm_vm_deallocate(struct gh_rm *rm, u16 vmid)
+{
+	struct gh_rm_vmid message = { .vmid = cpu_to_le16(vmid) };
+	struct gh_rm_request request = {
+		.id = GH_RM_VM_DEALLOCATE,
+		.data = &message,
+		.size = sizeof(message),
+	};
+	int ret = gh_rm_call(rm, &request, NULL, NULL);
+
+	return ret && request.error == GH_RM_ERROR_VMID_INVALID ? -ENOENT : ret;
+}
+
 int gh_rm_vm_get_state(struct gh_rm *rm, u16 vmid, u32 *state)
 {
 	struct gh_rm_vmid message = { .vmid = cpu_to_le16(vmid) };
@@ -253,7 +266,11 @@ int gh_rm_mem_settle(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 
 int gh_rm_mem_reclaim(struct gh_rm *rm, u16 vmid, struct gh_parcel *parcel)
 {
-	struct gh_rm_mem_handle message = { .handle = cpu_to_le32(parcel->handle) };
+	/* What a guest did in memory that was its own is not for the host to read. */
+	struct gh_rm_mem_handle message = {
+		.handle = cpu_to_le32(parcel->handle),
+		.flags = parcel->lend ? GH_RM_MEM_SANITISE : 0,
+	};
 	struct gh_rm_request request = {
 		.id = GH_RM_MEM_RECLAIM,
 		.data = &message,

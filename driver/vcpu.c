@@ -27,8 +27,10 @@
 #define GH_VCPU_END_WAIT (2 * HZ)
 /* A vCPU that reports a reset must be run on until the RM has acted; no interrupt tells when. */
 #define GH_VCPU_RESET_WAIT (HZ / 50)
-/* How often a vCPU that is off looks whether the RM has said something. */
+/* How often a vCPU that is off looks whether it still is, or the RM has said something. */
 #define GH_VCPU_OFF_LOOK (HZ / 2)
+/* All vCPUs off for so long, the RM has had its time to say that the VM has ended. */
+#define GH_VCPU_ALL_OFF (2 * HZ)
 
 enum gh_vcpu_pending {
 	GH_PENDING_NONE,
@@ -53,6 +55,11 @@ struct gh_vcpu {
 	u64 resume[2];
 	u32 down_status;
 	struct gh_vm_exit_info down_info;
+
+	/* Written by the running thread, read by its siblings under vm->state_lock. */
+	u16 off;		 /* how the last result said that the vCPU is off; 0: not */
+	unsigned long off_since; /* jiffies, of the first such result and of the last */
+	unsigned long off_seen;
 
 	bool gone;  /* the function was removed */
 	bool woken; /* latch: wake-up interrupt, or something to look at */
@@ -128,20 +135,67 @@ static int gh_vcpu_sleep(struct gh_vcpu *vcpu, long timeout)
 }
 
 /*
+ * Whether every vCPU has been seen off again since the last of them went: then none of them was
+ * switched on by that one, and none ever will be. Gives the type of the exit.
+ */
+static u16 gh_vcpus_all_off(struct gh_vm *vm)
+{
+	u16 type = GH_RM_EXIT_PSCI_SYSTEM_OFF;
+	struct gh_vcpu *vcpu, *other;
+
+	guard(spinlock)(&vm->state_lock);
+	list_for_each_entry(vcpu, &vm->vcpus, node) {
+		if (!READ_ONCE(vcpu->off))
+			return 0;
+		list_for_each_entry(other, &vm->vcpus, node)
+			if (time_before(other->off_seen,
+					READ_ONCE(vcpu->off_since) + GH_VCPU_ALL_OFF))
+				return 0;
+		type = max(type, vcpu->off);
+	}
+	return type;
+}
+
+static void gh_vcpu_set_off(struct gh_vcpu *vcpu, u16 type)
+{
+	struct gh_vm *vm = vcpu->vm;
+
+	scoped_guard(spinlock, &vm->state_lock) {
+		vcpu->off_seen = jiffies;
+		if (!vcpu->off)
+			vcpu->off_since = vcpu->off_seen;
+		vcpu->off = max(vcpu->off, type);
+	}
+	type = gh_vcpus_all_off(vm);
+	if (type)
+		gh_vm_off(vm, type);
+}
+
+/*
  * A vCPU that is off waits for a sibling to switch it on, or for the RM to say that the VM has
- * ended. That word may have come without an interrupt: the queue is looked at now and then.
+ * ended. Either word may have come without an interrupt: the queue is looked at now and then, and
+ * the vCPU run again, which leaves it as it is if it is still off.
  */
 static int gh_vcpu_sleep_off(struct gh_vcpu *vcpu)
 {
 	long ret;
 
-	for (;;) {
-		ret = wait_event_interruptible_timeout(vcpu->wait, READ_ONCE(vcpu->woken),
-						       GH_VCPU_OFF_LOOK);
-		if (ret)
-			return ret < 0 ? -ERESTARTSYS : 0;
+	gh_vcpu_set_off(vcpu, GH_RM_EXIT_PSCI_SYSTEM_OFF);
+	ret = wait_event_interruptible_timeout(vcpu->wait, READ_ONCE(vcpu->woken),
+					       GH_VCPU_OFF_LOOK);
+	if (!ret)
 		gh_msgq_kick(&vcpu->vm->rm->msgq);
-	}
+	else if (ret > 0)
+		WRITE_ONCE(vcpu->off_since, jiffies); /* perhaps it was switched on */
+	return ret < 0 ? -ERESTARTSYS : 0;
+}
+
+/* Told again and again until the RM has ended the VM; no interrupt says when. */
+static int gh_vcpu_sleep_reset(struct gh_vcpu *vcpu, const struct gh_vcpu_result *result)
+{
+	gh_vcpu_set_off(vcpu, result->data[0] >> 63 ? GH_RM_EXIT_PSCI_SYSTEM_RESET
+						    : GH_RM_EXIT_PSCI_SYSTEM_RESET2);
+	return gh_vcpu_sleep(vcpu, GH_VCPU_RESET_WAIT);
 }
 
 /*
@@ -216,7 +270,7 @@ static int gh_vcpu_handle(struct gh_vcpu *vcpu, const struct gh_vcpu_result *res
 		return 0;
 	case GH_VCPU_PSCI_SYSTEM_RESET:
 		gh_count(&stats->status, 1);
-		return gh_vcpu_sleep(vcpu, GH_VCPU_RESET_WAIT);
+		return gh_vcpu_sleep_reset(vcpu, result);
 	case GH_VCPU_FAULT:
 		return gh_vcpu_fault(vcpu);
 	default:
@@ -265,8 +319,12 @@ static int gh_vcpu_step(struct gh_vcpu *vcpu)
 	}
 	vcpu->resume[0] = 0;
 	vcpu->resume[1] = 0;
-	if (error == GH_ERROR_OK)
+	if (error == GH_ERROR_OK) {
+		if (result.state != GH_VCPU_POWERED_OFF &&
+		    result.state != GH_VCPU_PSCI_SYSTEM_RESET)
+			WRITE_ONCE(vcpu->off, 0);
 		return gh_vcpu_handle(vcpu, &result);
+	}
 	/*
 	 * The VM's objects may be going away; then the state says so soon and is the better answer.
 	 */

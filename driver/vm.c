@@ -73,48 +73,49 @@ static int gh_vm_set_region(struct gh_vm *vm, const void __user *user, bool lend
 	return gh_region_add(vm, &arg, lend);
 }
 
-static int gh_vm_set_dtb(struct gh_vm *vm, const void __user *user)
+static_assert(sizeof(struct gh_guest_range) == sizeof(struct gh_vm_dtb_config));
+static_assert(sizeof(struct gh_guest_range) == sizeof(struct gh_vm_firmware_config));
+static_assert(sizeof(struct gh_guest_range) == sizeof(struct gh_vm_reclaim_region));
+
+static int gh_copy_range(struct gh_guest_range *range, const void __user *user)
 {
-	struct gh_vm_dtb_config arg;
 	u64 end;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
+	if (copy_from_user(range, user, sizeof(*range)))
 		return -EFAULT;
-	if (check_add_overflow(arg.guest_phys_addr, arg.size, &end))
-		return -EOVERFLOW;
+	return check_add_overflow(range->gpa, range->size, &end) ? -EOVERFLOW : 0;
+}
+
+static int gh_vm_store_range(struct gh_vm *vm, struct gh_guest_range *where,
+			     const struct gh_guest_range *range)
+{
 	if (mutex_lock_interruptible(&vm->lock))
 		return -ERESTARTSYS;
 	guard(gh_locked)(&vm->lock);
 	if (vm->start_called)
 		return -EBUSY;
-	vm->dtb_gpa = arg.guest_phys_addr;
-	vm->dtb_size = arg.size;
+	*where = *range;
 	return 0;
+}
+
+static int gh_vm_set_dtb(struct gh_vm *vm, const void __user *user)
+{
+	struct gh_guest_range range;
+
+	return gh_copy_range(&range, user) ?: gh_vm_store_range(vm, &vm->dtb, &range);
 }
 
 static int gh_vm_set_firmware(struct gh_vm *vm, const void __user *user)
 {
-	struct gh_vm_firmware_config arg;
-	u64 end;
-	int ret;
+	struct gh_guest_range range;
+	int ret = gh_copy_range(&range, user);
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (check_add_overflow(arg.guest_phys_addr, arg.size, &end))
-		return -EOVERFLOW;
-	if (!arg.size)
-		return -EINVAL;
-	ret = gh_rm_provides(vm->rm, GH_RM_HAS_FIRMWARE);
 	if (ret)
 		return ret;
-	if (mutex_lock_interruptible(&vm->lock))
-		return -ERESTARTSYS;
-	guard(gh_locked)(&vm->lock);
-	if (vm->start_called)
-		return -EBUSY;
-	vm->firmware_gpa = arg.guest_phys_addr;
-	vm->firmware_size = arg.size;
-	return 0;
+	if (!range.size)
+		return -EINVAL;
+	return gh_rm_provides(vm->rm, GH_RM_HAS_FIRMWARE)
+		       ?: gh_vm_store_range(vm, &vm->firmware, &range);
 }
 
 static bool gh_boot_reg_known(u32 reg)
@@ -171,18 +172,18 @@ static int gh_vm_set_boot_context(struct gh_vm *vm, const void __user *user)
 /* No resource manager gives back the memory of a running guest; what may be asked is checked. */
 static int gh_vm_reclaim_region(struct gh_vm *vm, const void __user *user)
 {
-	struct gh_vm_reclaim_region arg;
+	struct gh_guest_range range;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
+	if (copy_from_user(&range, user, sizeof(range)))
 		return -EFAULT;
 	if (current->mm != vm->mm)
 		return -EPERM;
-	if (!arg.size || !PAGE_ALIGNED(arg.size) || !PAGE_ALIGNED(arg.guest_phys_addr))
+	if (!range.size || !PAGE_ALIGNED(range.size) || !PAGE_ALIGNED(range.gpa))
 		return -EINVAL;
 	if (mutex_lock_interruptible(&vm->lock))
 		return -ERESTARTSYS;
 	guard(gh_locked)(&vm->lock);
-	return gh_region_find(vm, arg.guest_phys_addr, arg.size) ? -EOPNOTSUPP : -EINVAL;
+	return gh_region_find(vm, &range) ? -EOPNOTSUPP : -EINVAL;
 }
 
 static int gh_vm_function(struct gh_vm *vm, unsigned int cmd, const void __user *user)
@@ -264,6 +265,7 @@ int gh_vm_create(struct gh_rm *rm)
 	INIT_LIST_HEAD(&vm->vcpus);
 	init_waitqueue_head(&vm->state_wait);
 	INIT_WORK(&vm->start_work, gh_vm_start_work);
+	INIT_WORK(&vm->off_work, gh_vm_off_work);
 	INIT_DELAYED_WORK(&vm->teardown_work, gh_vm_teardown_work);
 	init_completion(&vm->start_done);
 	init_completion(&vm->gone);

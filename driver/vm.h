@@ -26,6 +26,8 @@
  *
  *   vm->lock	 (mutex) set-up, START and teardown of one VM; the lists of a VM
  *   mmap lock	 of the process, while regions are pinned, sealed and opened again
+ *   gh_claim_lock (mutex) which memory is whose, over all VMs
+ *   gh_hold_lock (mutex) the files behind lent memory; an inode's lock inside it
  *   run_lock	 (mutex) of one vCPU: held by the thread inside GH_VCPU_RUN
  *   call_lock	 (mutex) of the resource manager: one request at a time
  *   rm->vms	 (xarray's spinlock) held around a notification
@@ -35,7 +37,8 @@
  *
  * The receive thread takes none of the mutexes: replies and notifications come while a request
  * waits. A running vCPU takes no lock but its own run_lock, and reads vm->state and vm->io without
- * one. Nothing is called in user space with a lock held but copy_from_user under vm->lock.
+ * one; one that is off takes state_lock before it sleeps. Nothing is called in user space with a
+ * lock held but copy_from_user under vm->lock.
  */
 
 /* The RM lets one owner have so many parcels; more regions could never be given. */
@@ -45,13 +48,22 @@
 struct gh_region {
 	struct list_head node; /* vm->regions */
 	u64 gpa;
-	u64 uaddr; /* where the VM's creator had it mapped */
+	struct mm_struct *mm; /* the VM's */
+	u64 uaddr;	      /* where it was mapped there */
 	u64 pages;
-	bool writable;	    /* pinned for writing: pages are dirty when they go back */
-	bool sealed;	    /* see seal.c */
-	bool keep_dontcopy; /* a mapping was not to be copied before it was sealed */
+	bool writable; /* pinned for writing: pages are dirty when they go back */
+	u64 hidden;    /* lent pages that are out of the host's reach, from the first; see seal.c */
+	unsigned long *emptied;	 /* a bit for each page that was taken out of a private mapping */
+	struct gh_claim *claims; /* one for each range */
+	struct list_head files;	 /* behind it, while they are held; see hold.c */
 	const struct gh_platform_ops *platform; /* who has to hear of its way back, or NULL */
 	struct gh_parcel parcel;
+};
+
+/* Part of the guest's memory, as in the requests that tell of one. */
+struct gh_guest_range {
+	u64 gpa;
+	u64 size;
 };
 
 /* Registers that the boot vCPU starts with: what GH_VM_SET_BOOT_CONTEXT stored. */
@@ -61,6 +73,7 @@ struct gh_boot_context {
 	struct gh_vm_boot_context regs[GH_VM_BOOT_REGS_MAX];
 };
 
+struct gh_claim;
 struct gh_io_table;
 
 struct gh_vm {
@@ -72,8 +85,8 @@ struct gh_vm {
 	struct mutex lock; /* set-up and START; protects all down to `state_lock` */
 	struct list_head regions;
 	unsigned int region_count;
-	u64 dtb_gpa, dtb_size;
-	u64 firmware_gpa, firmware_size; /* size 0: none */
+	struct gh_guest_range dtb;
+	struct gh_guest_range firmware; /* size 0: none */
 	struct gh_boot_context boot;
 	struct list_head functions;
 	struct list_head tickets;
@@ -90,18 +103,21 @@ struct gh_vm {
 
 	bool counted; /* among the quarantined, and holds the module */
 
-	spinlock_t state_lock;	   /* protects the next five */
+	spinlock_t state_lock;	   /* protects the next seven */
 	enum gh_rm_vm_state state; /* only moves forward, see gh_vm_advance */
 	struct gh_vm_exit_info exit_info;
 	struct list_head vcpus; /* bound vCPUs, woken when the VM ends */
 	bool quarantined;	/* the teardown failed; an answer of the RM starts it again */
 	bool retry_wanted;	/* that answer came before the teardown had failed */
+	u16 off_type;		/* how the vCPUs saw the VM end, GH_RM_EXIT_*; 0: not yet */
+	bool off_queued;	/* the RM is being told of that */
 
 	atomic64_t irqs_injected; /* doorbells rung by irqfds */
 
 	wait_queue_head_t state_wait;
 	struct work_struct start_work;
 	struct completion start_done;
+	struct work_struct off_work;
 	struct delayed_work teardown_work;
 	struct completion gone; /* everything was given back, or the VM is quarantined */
 };
@@ -130,21 +146,46 @@ void gh_vm_notification(struct gh_rm *rm, u32 id, const void *data, size_t size)
  * that it granted. May sleep.
  */
 void gh_vm_late_reply(struct gh_rm *rm, u16 vmid, u16 seq, const u32 *granted);
+/* Every vCPU is off for good, and the RM did not say that the VM has ended: it is told. */
+void gh_vm_off(struct gh_vm *vm, u16 type);
+void gh_vm_off_work(struct work_struct *work);
 unsigned int gh_vm_quarantine_count(void);
 
 /* mem.c: regions. All with vm->lock held. */
 int gh_region_add(struct gh_vm *vm, const struct gh_userspace_memory_region *arg, bool lend);
 int gh_region_remove(struct gh_vm *vm, u32 label);
 /* The region that holds the whole range, or NULL. */
-struct gh_region *gh_region_find(struct gh_vm *vm, u64 gpa, u64 size);
+struct gh_region *gh_region_find(struct gh_vm *vm, const struct gh_guest_range *range);
 /* Opens, unpins and frees; the RM must not know the region's memory any more. */
 void gh_region_free(struct gh_vm *vm, struct gh_region *region);
 
 /*
- * seal.c: lent memory is kept from the host's kernel. Before it is lent; gh_region_free undoes it.
+ * seal.c: lent memory is out of the host's reach. All with vm->lock held. Before it is lent, once
+ * for each region; EBUSY when a page is mapped where it cannot be taken from, EINVAL for a part of
+ * a huge page, EHWPOISON when it is broken, ENOMEM. In any case gh_region_free undoes it, with the
+ * three below in this order.
  */
-void gh_region_seal(struct gh_vm *vm, struct gh_region *region);
-void gh_region_unseal(struct gh_vm *vm, struct gh_region *region);
+int gh_region_seal(struct gh_vm *vm, struct gh_region *region);
+void gh_region_unseal(struct gh_region *region);
+/*
+ * Copies pages of a private mapping, from number `index` on, to where they were; before they are
+ * unpinned.
+ */
+void gh_region_fill(struct gh_region *region, u64 index, struct page *page, u64 count);
+void gh_region_release(struct gh_vm *vm, struct gh_region *region);
+
+/*
+ * claim.c: EADDRINUSE when the region lends what any VM has, or has what any VM lends. All ranges
+ * are in place when it is called.
+ */
+int gh_region_claim(struct gh_region *region);
+void gh_region_unclaim(struct gh_region *region);
+int gh_claims_init(void);
+void gh_claims_exit(void);
+
+/* hold.c: the file of a folio that is to be lent stays as it is, until it is dropped. ENOMEM. */
+int gh_region_hold_file(struct gh_region *region, struct folio *folio);
+void gh_region_drop_files(struct gh_region *region);
 
 /*
  * resource.c: what the RM hands out, and the tickets of those who want it. All with vm->lock held.
@@ -221,6 +262,8 @@ void gh_functions_drop(struct gh_vm *vm);
  * allocation.
  */
 bool gh_io_write(struct gh_vm *vm, u64 addr, u32 len, u64 data);
+/* Before the functions go: from here on no write is taken. With vm->lock held. */
+void gh_io_drop(struct gh_vm *vm);
 
 /*
  * vcpu.c: the VM is no longer running; wakes the vCPU so that it tells user space. With

@@ -120,6 +120,9 @@ static void gh_vm_exited(struct gh_vm *vm, const struct gh_vm_exit_info *info)
 	if (gh_state_rank(vm->state) >= gh_state_rank(GH_RM_VM_STATE_EXITED))
 		return;
 	vm->exit_info = *info;
+	/* The stop was ours, and why is known. */
+	if (vm->off_type && info->type == GH_RM_EXIT_FORCE_STOPPED)
+		vm->exit_info.type = vm->off_type;
 	gh_vm_advance_locked(vm, GH_RM_VM_STATE_EXITED);
 	gh_vm_retry(vm);
 }
@@ -164,7 +167,7 @@ static int gh_vm_allocate(struct gh_vm *vm)
 		return ret;
 	ret = xa_insert(&vm->rm->vms, vmid, vm, GFP_KERNEL);
 	if (ret) {
-		gh_rm_vm_request(vm->rm, GH_RM_VM_DEALLOCATE, vmid);
+		gh_rm_vm_deallocate(vm->rm, vmid);
 		return ret;
 	}
 	vm->vmid = vmid;
@@ -187,7 +190,9 @@ static int gh_vm_give_region(struct gh_vm *vm, struct gh_region *region)
 	struct gh_platform_mem mem;
 	int ret;
 
-	gh_region_seal(vm, region);
+	ret = gh_region_seal(vm, region);
+	if (ret)
+		return ret;
 	ret = gh_vm_platform_mem(vm, region, &mem);
 	if (ret)
 		return ret;
@@ -215,8 +220,8 @@ static int gh_vm_give_memory(struct gh_vm *vm)
 
 static int gh_vm_bind_resources(struct gh_vm *vm)
 {
-	struct gh_rm_resources resources;
 	void *reply __free(kfree) = NULL;
+	struct gh_rm_resources resources;
 	int ret;
 
 	ret = gh_rm_vm_get_resources(vm->rm, vm->vmid, &reply, &resources);
@@ -225,12 +230,13 @@ static int gh_vm_bind_resources(struct gh_vm *vm)
 	return gh_resources_add(vm, resources.records, resources.count);
 }
 
-static struct gh_rm_slice gh_region_slice(const struct gh_region *region, u64 gpa, u64 size)
+static struct gh_rm_slice gh_region_slice(const struct gh_region *region,
+					  const struct gh_guest_range *range)
 {
 	return (struct gh_rm_slice){
 		.handle = region->parcel.handle,
-		.offset = gpa - region->gpa,
-		.size = size,
+		.offset = range->gpa - region->gpa,
+		.size = range->size,
 	};
 }
 
@@ -242,15 +248,15 @@ static bool gh_unknown(int ret)
 
 static int gh_vm_configure(struct gh_vm *vm, const struct gh_region *image)
 {
-	struct gh_rm_slice dtb = gh_region_slice(image, vm->dtb_gpa, vm->dtb_size);
-	u16 auth = vm->firmware_size ? GH_RM_AUTH_ANDROID : GH_RM_AUTH_NONE;
+	struct gh_rm_slice dtb = gh_region_slice(image, &vm->dtb);
+	u16 auth = vm->firmware.size ? GH_RM_AUTH_ANDROID : GH_RM_AUTH_NONE;
 	int ret;
 
 	/*
 	 * The rest of the tree's last page is the resource manager's too, as in v8: the room that
 	 * it needs for its nodes.
 	 */
-	dtb.size = PAGE_ALIGN(vm->dtb_gpa + vm->dtb_size) - vm->dtb_gpa;
+	dtb.size = PAGE_ALIGN(vm->dtb.gpa + vm->dtb.size) - vm->dtb.gpa;
 	ret = gh_rm_vm_configure(vm->rm, vm->vmid, auth, &dtb);
 	if (!ret) {
 		vm->configured = true;
@@ -267,11 +273,11 @@ static int gh_vm_give_firmware(struct gh_vm *vm)
 	struct gh_region *region;
 	struct gh_rm_slice firmware;
 
-	if (!vm->firmware_size)
+	if (!vm->firmware.size)
 		return 0;
 	/* It was there when START began. */
-	region = gh_region_find(vm, vm->firmware_gpa, vm->firmware_size);
-	firmware = gh_region_slice(region, vm->firmware_gpa, vm->firmware_size);
+	region = gh_region_find(vm, &vm->firmware);
+	firmware = gh_region_slice(region, &vm->firmware);
 	return gh_rm_vm_set_firmware(vm->rm, vm->vmid, &firmware);
 }
 
@@ -311,10 +317,10 @@ static int gh_vm_do_start(struct gh_vm *vm)
 	struct gh_region *image;
 
 	lockdep_assert_held(&vm->lock);
-	image = gh_region_find(vm, vm->dtb_gpa, vm->dtb_size);
+	image = gh_region_find(vm, &vm->dtb);
 	if (!image)
 		return -EINVAL;
-	if (vm->firmware_size && !gh_region_find(vm, vm->firmware_gpa, vm->firmware_size))
+	if (vm->firmware.size && !gh_region_find(vm, &vm->firmware))
 		return -EINVAL;
 	vm->start_called = true;
 
@@ -390,6 +396,43 @@ static bool gh_vm_wait(struct gh_vm *vm, enum gh_rm_vm_state state)
 		gh_msgq_kick(&vm->rm->msgq);
 	}
 	return true;
+}
+
+/*
+ * --- The end that nobody told of. A hypervisor was seen to take the CPU from a vCPU between its
+ * power-off and the word to the RM, which then never comes; a notification may be lost too. A VM
+ * whose vCPUs are all off has nobody left to switch one on, so to stop it takes nothing from it. ---
+ */
+void gh_vm_off_work(struct work_struct *work)
+{
+	struct gh_vm *vm = container_of(work, struct gh_vm, off_work);
+
+	mutex_lock(&vm->lock);
+	/* With the lock held and the VM not torn down, the number is still this VM's. */
+	if (gh_vm_state(vm) == GH_RM_VM_STATE_RUNNING) {
+		dev_info(vm->rm->dev,
+			 "VM %u: its vCPUs are off, and RM does not say that it ended\n", vm->vmid);
+		if (gh_rm_vm_stop(vm->rm, vm->vmid)) {
+			scoped_guard(spinlock, &vm->state_lock)
+				vm->exit_info.type = vm->off_type;
+			gh_vm_ask_state(vm);
+		}
+	}
+	mutex_unlock(&vm->lock);
+	/* If it did not help, the vCPUs call again. */
+	WRITE_ONCE(vm->off_queued, false);
+	gh_vm_free(vm);
+}
+
+void gh_vm_off(struct gh_vm *vm, u16 type)
+{
+	guard(spinlock)(&vm->state_lock);
+	if (vm->off_queued || vm->state != GH_RM_VM_STATE_RUNNING)
+		return;
+	vm->off_queued = true;
+	vm->off_type = type;
+	refcount_inc(&vm->life);
+	queue_work(vm->rm->wq, &vm->off_work);
 }
 
 static int gh_vm_stop(struct gh_vm *vm)
@@ -517,11 +560,14 @@ static int gh_vm_deallocate(struct gh_vm *vm)
 		return 0;
 	/* Before RM can give the number to somebody else. */
 	xa_erase(&vm->rm->vms, vm->vmid);
-	ret = gh_rm_vm_request(vm->rm, GH_RM_VM_DEALLOCATE, vm->vmid);
-	/* Not answered, it may be somebody else's already: to ask again would be worse. */
-	if (!ret || (!gh_unknown(ret) && !gh_vm_is_dead_end(vm)))
+	ret = gh_rm_vm_deallocate(vm->rm, vm->vmid);
+	/*
+	 * Not answered, it may be somebody else's already: to ask again would be worse. And a
+	 * number that RM does not know was given back before, or never given.
+	 */
+	if (!ret || (ret != -ENOENT && !gh_unknown(ret) && !gh_vm_is_dead_end(vm)))
 		return ret;
-	dev_err(vm->rm->dev, "VM %u: RM keeps the number: error %d\n", vm->vmid, ret);
+	dev_err(vm->rm->dev, "VM %u: the number does not come back: error %d\n", vm->vmid, ret);
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  * A whole VMM on a page: boots a guest with the ioctls of /dev/gunyah alone, and prints what the
  * guest writes to a UART.
  *
- * Usage: vmm IMAGE TREE. The image starts at BASE; the tree is made of guest.dts, beside this file.
+ * Usage: vmm IMAGE TREE [INITRD]. The image, a program or Linux, starts at BASE; the tree is made of
+ * guest.dts, beside this file, and says where Linux finds its initrd.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -14,12 +15,14 @@
 
 #include "api/gunyah/ioctl.h"
 
-#define BASE	    0x80000000ul
-#define SIZE	    (64ul << 20)
-#define TREE_OFFSET (SIZE - TREE_SIZE)
-#define TREE_SIZE   0x10000ul /* with room for the nodes that the resource manager adds */
-#define UART	    0x09000000ul
-#define UART_LSR    5
+#define BASE	      0x80000000ul
+#define SIZE	      (96ul << 20)
+#define INITRD_OFFSET (64ul << 20)
+#define INITRD_SIZE   (8ul << 20)
+#define TREE_OFFSET   (SIZE - TREE_SIZE)
+#define TREE_SIZE     0x10000ul /* with room for the nodes that the resource manager adds */
+#define UART	      0x09000000ul
+#define UART_LSR      5
 
 static int request(int fd, unsigned long number, void *arg, const char *what)
 {
@@ -68,15 +71,17 @@ int main(int argc, char **argv)
 	char *memory;
 	int vm_fd, vcpu_fd;
 
-	if (argc != 3)
-		errx(2, "usage: vmm IMAGE TREE");
+	if (argc < 3 || argc > 4)
+		errx(2, "usage: vmm IMAGE TREE [INITRD]");
 	memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		err(1, "mmap");
 	/* A huge page is one range for the resource manager, a page is one too. */
 	madvise(memory, SIZE, MADV_HUGEPAGE);
-	load(argv[1], memory, TREE_OFFSET);
+	load(argv[1], memory, INITRD_OFFSET);
 	load(argv[2], memory + TREE_OFFSET, TREE_SIZE);
+	if (argv[3])
+		load(argv[3], memory + INITRD_OFFSET, INITRD_SIZE);
 
 	vm_fd = request(open("/dev/gunyah", O_RDWR | O_CLOEXEC), GH_CREATE_VM, NULL, "a VM");
 	region.userspace_addr = (__u64)memory;

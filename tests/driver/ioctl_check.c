@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "tests/driver/tiny.h"
+#include "tests/driver/watch.h"
 
 static void case_device(void)
 {
@@ -108,25 +109,53 @@ static void case_region_count(void)
 	close_vm(&vm);
 }
 
+#define LOCKED 16 /* pages that may be locked */
+
+static long give_pages(struct vm *vm, unsigned int label, size_t pages)
+{
+	struct gh_userspace_memory_region region = region_of(vm);
+
+	region.label = label;
+	region.guest_phys_addr += label * SIZE;
+	region.userspace_addr += label * SIZE / 2;
+	region.memory_size = pages * PAGE;
+	return call(vm->fd, GH_VM_SET_USER_MEM_REGION, &region);
+}
+
 /* In a process of its own, which loses the right to lock what it likes. */
 static void memlock_child(void)
 {
-	struct rlimit limit = { PAGE * 16, PAGE * 16 };
+	struct rlimit limit = { PAGE * LOCKED, PAGE * LOCKED };
+	long locked = figure("/proc/self/status", "VmLck:");
 	struct gh_userspace_memory_region region;
-	struct vm vm;
+	struct vm vm, other;
 
 	open_vm(&vm);
-	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setuid(65534))
-		wrong("cannot lose rights: %s", strerror(errno));
+	open_vm(&other);
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		wrong("setrlimit: %s", strerror(errno));
+	expect("who may lock what he likes", give_pages(&vm, 0, LOCKED + 1), 0);
+	expect("removal", give_pages(&vm, 0, 0), 0);
+	if (setuid(65534))
+		wrong("setuid: %s", strerror(errno));
+	expect("a page too many", give_pages(&vm, 0, LOCKED + 1), -ENOMEM);
+	expect("to the limit", give_pages(&vm, 0, LOCKED), 0);
+	expect("a page above", give_pages(&vm, 1, 1), -ENOMEM);
+	/* The limit is the process's, not the VM's. */
+	expect("a page of another VM", give_pages(&other, 0, 1), -ENOMEM);
+	expect("removal", give_pages(&vm, 0, 0), 0);
+	/* What is refused later is given back too. */
 	region = region_of(&vm);
-	REFUSED(vm.fd, GH_VM_SET_USER_MEM_REGION, &region, ENOMEM);
-	region.memory_size = PAGE * 16;
-	ALLOWED(vm.fd, GH_VM_SET_USER_MEM_REGION, &region);
-	region.memory_size = 0;
-	ALLOWED(vm.fd, GH_VM_SET_USER_MEM_REGION, &region);
-	region.memory_size = PAGE * 16;
-	ALLOWED(vm.fd, GH_VM_SET_USER_MEM_REGION, &region);
+	region.userspace_addr = 0;
+	region.memory_size = LOCKED * PAGE;
+	REFUSED(vm.fd, GH_VM_SET_USER_MEM_REGION, &region, EFAULT);
+	expect("a half", give_pages(&vm, 0, LOCKED / 2), 0);
+	expect("the other half", give_pages(&other, 1, LOCKED / 2), 0);
+	expect("a page above", give_pages(&vm, 1, 1), -ENOMEM);
 	close_vm(&vm);
+	expect("the first half again", give_pages(&other, 0, LOCKED / 2), 0);
+	close_vm(&other);
+	expect("locked in the end, KiB", figure("/proc/self/status", "VmLck:") - locked, 0);
 	_exit(!case_ok);
 }
 
@@ -252,6 +281,26 @@ static void case_ioeventfd(void)
 	close_vm(&vm);
 }
 
+/* As many as there may be; each can be taken away, and all at once with the VM. */
+static void case_ioeventfd_count(void)
+{
+	struct gh_fn_ioeventfd_arg arg = { .addr = 0x1000, .len = 4 };
+	struct gh_fn_desc desc = { GH_FN_IOEVENTFD, sizeof(arg), (uintptr_t)&arg };
+	struct vm vm;
+	int i;
+
+	arg.fd = eventfd(0, EFD_CLOEXEC);
+	open_vm(&vm);
+	for (i = 0; i < 1024 && case_ok; i++, arg.addr += 4)
+		expect("ioeventfd", add_ioeventfd(&vm, &arg), 0);
+	expect("one more", add_ioeventfd(&vm, &arg), -ENOSPC);
+	arg.addr = 0x1000;
+	ALLOWED(vm.fd, GH_VM_REMOVE_FUNCTION, &desc);
+	expect("in its place", add_ioeventfd(&vm, &arg), 0);
+	close_vm(&vm);
+	close(arg.fd);
+}
+
 static void case_vcpu_fd(void)
 {
 	struct gh_vcpu_stats stats;
@@ -275,10 +324,15 @@ static void case_vcpu_fd(void)
 }
 
 static const struct test_case cases[] = {
-	{ "device", case_device },   { "vm-fd", case_vm_fd },
-	{ "region", case_region },   { "region-count", case_region_count },
-	{ "memlock", case_memlock }, { "functions", case_functions },
-	{ "irqfd", case_irqfd },     { "ioeventfd", case_ioeventfd },
+	{ "device", case_device },
+	{ "vm-fd", case_vm_fd },
+	{ "region", case_region },
+	{ "region-count", case_region_count },
+	{ "memlock", case_memlock },
+	{ "functions", case_functions },
+	{ "irqfd", case_irqfd },
+	{ "ioeventfd", case_ioeventfd },
+	{ "ioeventfd-count", case_ioeventfd_count },
 	{ "vcpu-fd", case_vcpu_fd },
 };
 

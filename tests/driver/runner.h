@@ -16,7 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEADLINE 200 /* seconds a case may take on an emulated board */
+#define DEADLINE 600 /* seconds a case may take, on a board that is emulated on a busy machine */
+#define SETTLE	 200 /* seconds until the memory of processes that died is back */
 
 struct test_case {
 	const char *name;
@@ -103,6 +104,7 @@ static inline void run_case(const struct test_case *c)
 	struct timespec begin, end;
 	long before = pinned(), after;
 	int status, tenths;
+	bool skips;
 	pid_t child;
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -116,19 +118,20 @@ static inline void run_case(const struct test_case *c)
 		_exit(!case_ok);
 	}
 	status = wait_for(child);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CASE_SKIPPED) {
-		skipped++;
-		return;
-	}
-	if (status)
+	skips = WIFEXITED(status) && WEXITSTATUS(status) == CASE_SKIPPED;
+	if (status && !skips)
 		wrong("status %#x", (unsigned int)status);
-	/* A killed process leaves its VM to the driver, which takes its time. */
-	for (tenths = 0, after = pinned(); after != before && tenths < DEADLINE * 10; tenths++) {
+	/* A process that dies leaves its VM to the driver, which takes its time. */
+	for (tenths = 0, after = pinned(); after != before && tenths < SETTLE * 10; tenths++) {
 		usleep(100000);
 		after = pinned();
 	}
 	if (after != before)
 		wrong("%ld pages stay pinned", after - before);
+	if (skips && case_ok) {
+		skipped++;
+		return;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	printf("%s driver %s (%.1f s)\n", case_ok ? "PASS" : "FAIL", case_name,
 	       (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
