@@ -90,10 +90,10 @@ run = @printf '%-8s%s\n' "$1" "$@" && $2
 endif
 
 # ---- the targets that people type -------------------------------------------------------------
-.PHONY: help all deps demo board guest format install clean check check-lint check-unit check-fuzz \
-	check-cross check-api check-conformance check-driver check-board conformance fuzz bench bench-api lint
+.PHONY: help all deps demo board guest-debian format install packages clean check check-lint check-unit check-fuzz \
+	check-cross check-api check-conformance check-driver check-board check-guest-debian conformance fuzz bench bench-api lint
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 
 all: native arm64 refhyp driver guest-image board-image ## everything that runs, for this PC and for the board
 
@@ -105,6 +105,8 @@ demo: all ## boots the board and runs a Linux VM on it with curl, step by step
 
 board: all ## boots the board and leaves it running: HYP=image SMP=cpus MEM=MiB CROFT_PORT= CROFT_GRPC_PORT=
 	@images/board/run --console
+
+guest-debian: out/guest-debian/manifest.json ## a stock Debian as a guest image, from Debian's packages, in out/guest-debian
 
 conformance: refhyp out/conformance/initrd.cpio ## the ABI suite on refhyp: HYP=another image SUITE=one of its suites; SUITE=storm SEED= OPS=
 	@tests/conformance/run $(SUITE) $(if $(SEED),seed=$(SEED)) $(if $(OPS),ops=$(OPS))
@@ -137,6 +139,9 @@ check-driver: ## the driver alone, on the board: HYP=another hypervisor LINUX=6.
 check-board: ## the board, end to end
 	@tests/run board
 
+check-guest-debian: refhyp board-image guest-debian ## boots that Debian on the board, through the API; not part of check
+	@tests/run guest_debian
+
 fuzz: fuzz-build refhyp out/conformance/initrd.cpio ## longer fuzzing: FUZZ_SECONDS= a target; and a longer storm
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
 	@tests/conformance/run storm ops=$$(($(FUZZ_SECONDS) * 40000))
@@ -160,6 +165,9 @@ ifeq ($(ARCH),arm64)
 	install -D -m 644 deploy/croft.modules $(DESTDIR)$(PREFIX)/lib/modules-load.d/croft.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/modules/$$(<out/linux/release)/updates out/driver/gunyah.ko
 endif
+
+packages: native arm64 ## Debian packages in out/packages: the agent for this PC and for arm64, the driver for DKMS
+	@deploy/debian/build
 
 clean: ## removes out/
 	rm -rf out
@@ -373,8 +381,10 @@ out/driver-sparse/ok: $(driver) out/stamp/linux out/stamp/sources
 		CHECK='sparse -Wno-context' modules 2>&1 | tee $(@D)/said | (! grep -E ': (warning|error):')
 	@touch $@
 
-.PHONY: driver driver-sparse
+.PHONY: driver driver-sparse driver-checkpatch
 driver-sparse: out/driver-sparse/ok
+driver-checkpatch: ## the kernel's own style checker, strict, over the driver
+	@tests/driver/checkpatch
 driver: $(if $(wildcard driver/Kbuild),out/driver/gunyah.ko)
 
 # ---- the ABI suite -----------------------------------------------------------------------------
@@ -404,6 +414,10 @@ out/conformance/initrd.cpio: out/conformance/module/conformance.ko tests/conform
 guest_files := $(sort $(wildcard images/guest/*))
 out/guest/manifest.json: $(guest_files) out/stamp/linux out/stamp/sysroot
 	images/guest/build
+
+# Its packages' versions are Debian's of the day when it was made.
+out/guest-debian/manifest.json: $(sort $(wildcard images/guest-debian/*)) out/stamp/linux out/stamp/sysroot
+	images/guest-debian/build
 
 board_files := $(sort $(wildcard images/board/*))
 out/board/initrd.cpio: $(board_files) out/stamp/linux out/stamp/sysroot \

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "agent/allow.h"
 #include "agent/auth.h"
 
 #define SCRIPT_MAX 65535u /* bytes */
@@ -58,6 +59,16 @@ static int set_path(void *field, const char *value, struct error *err)
 	return set_string(field, value, err);
 }
 
+/* Short enough for the name of a socket in it. */
+static int set_runtime_dir(void *field, const char *value, struct error *err)
+{
+	if (value[0] != '/' || strlen(value) > CONFIG_RUNTIME_DIR_MAX)
+		return error_raise(err, ERROR_INVALID_ARGUMENT,
+				   "\"%s\" is not an absolute path of at most %u bytes", value,
+				   CONFIG_RUNTIME_DIR_MAX);
+	return set_string(field, value, err);
+}
+
 static int set_socket(void *field, const char *value, struct error *err)
 {
 	if (value[0] != '\0' && (value[0] != '/' || strlen(value) > 107))
@@ -95,6 +106,27 @@ static int set_script(void *field, const char *path, struct error *err)
 static int set_file(void *field, const char *value, struct error *err)
 {
 	return value[0] ? set_path(field, value, err) : set_string(field, value, err);
+}
+
+static int set_bridges(void *field, const char *value, struct error *err)
+{
+	int r = allow_check_bridges(value, err);
+
+	return r < 0 ? r : set_string(field, value, err);
+}
+
+static int set_shares(void *field, const char *value, struct error *err)
+{
+	int r = allow_check_shares(value, err);
+
+	return r < 0 ? r : set_string(field, value, err);
+}
+
+static int set_block_devices(void *field, const char *value, struct error *err)
+{
+	int r = allow_check_block_devices(value, err);
+
+	return r < 0 ? r : set_string(field, value, err);
 }
 
 static int set_roles(void *field, const char *value, struct error *err)
@@ -231,6 +263,8 @@ static int set_address(void *field, const char *value, struct error *err)
 static const struct setting settings[] = {
 	{ "agent", "backend", "backend", FIELD(backend), set_backend, "gunyah" },
 	{ "agent", "state_dir", "state-dir", FIELD(state_dir), set_path, "/var/lib/croft" },
+	{ "agent", "runtime_dir", "runtime-dir", FIELD(runtime_dir), set_runtime_dir,
+	  "/run/croft" },
 	{ "agent", "log_level", "log-level", FIELD(log_level), set_log_level, "info" },
 	{ "listen", "unix", "listen-unix", FIELD(listen_unix), set_socket,
 	  "/run/croft/croft.sock" },
@@ -247,6 +281,9 @@ static const struct setting settings[] = {
 	{ "access", "tcp_roles", "tcp-roles", FIELD(tcp_roles), set_roles, "admin" },
 	{ "vms", "start_timeout", "start-timeout", FIELD(start_timeout), set_seconds, "120" },
 	{ "vms", "stop_timeout", "stop-timeout", FIELD(stop_timeout), set_seconds, "30" },
+	{ "vms", "bridges", "bridges", FIELD(bridges), set_bridges, "" },
+	{ "vms", "shares", "shares", FIELD(shares), set_shares, "" },
+	{ "vms", "block_devices", "block-devices", FIELD(block_devices), set_block_devices, "" },
 	{ "vms", "fake_script", "fake-script", FIELD(fake_script), set_script, "" },
 	{ "images", "fetch_timeout", "fetch-timeout", FIELD(fetch_timeout), set_seconds, "30" },
 	{ "images", "size_max", "image-size-max", FIELD(image_size_max), set_size, "64G" },
@@ -491,6 +528,10 @@ struct config *config_free(struct config *config)
 	if (!config)
 		return NULL;
 	free(config->state_dir);
+	free(config->runtime_dir);
+	free(config->bridges);
+	free(config->shares);
+	free(config->block_devices);
 	free(config->listen_unix);
 	free(config->socket_group);
 	free(config->fake_script);
@@ -512,6 +553,7 @@ const char *config_usage(void)
 	       "  --backend=gunyah|fake     fake runs scripted guests without a hypervisor\n"
 	       "  --log-level=LEVEL         error, warning, notice, info or debug; info\n"
 	       "  --state-dir=DIR           records, images and disks; /var/lib/croft\n"
+	       "  --runtime-dir=DIR         sockets of VMs, in vsock/; /run/croft\n"
 	       "  --listen-unix=PATH        REST on a socket; /run/croft/croft.sock; empty: off\n"
 	       "  --socket-group=GROUP      who may connect to it beside root\n"
 	       "  --listen-tcp=ADDR:PORT    REST on loopback, without a password; off\n"
@@ -523,6 +565,9 @@ const char *config_usage(void)
 	       "  --tcp-roles=ROLES         of who comes over plain TCP; admin\n"
 	       "  --start-timeout=SECONDS   after which a start is given up; 120\n"
 	       "  --stop-timeout=SECONDS    after which a stop is reported as failed; 30\n"
+	       "  --bridges=NAMES           that VMs' interfaces may join, or *; none\n"
+	       "  --shares=DIRS             that VMs may mount, or directories below them; none\n"
+	       "  --block-devices=PATTERNS  that may be VMs' disks, such as /dev/nvme0n1p*; none\n"
 	       "  --fake-script=FILE        what all guests of the fake backend do\n"
 	       "  --fetch-timeout=SECONDS   without a byte from an image server; 30\n"
 	       "  --image-size-max=BYTES    of all files of one image; 64G\n"

@@ -11,7 +11,9 @@
 #include "vmm/base.h"
 #include "vmm/vmm.h"
 
-#define CONFIG_FILE_DEFAULT "/etc/croft/croftd.conf"
+/* A socket's path has at most 107 bytes: "/vsock/", a VM's name and "_PORT" come behind it. */
+#define CONFIG_RUNTIME_DIR_MAX 26u
+#define CONFIG_FILE_DEFAULT    "/etc/croft/croftd.conf"
 
 /* A numeric address and port to listen on; len is 0 when that listener is off. */
 struct config_address {
@@ -24,6 +26,7 @@ struct config_address {
 struct config {
 	enum vmm_backend backend;
 	char *state_dir;   /* absolute */
+	char *runtime_dir; /* absolute; for sockets of VMs */
 	char *listen_unix; /* path of the socket for REST; "": off */
 	char *socket_group; /* group that may connect to it, beside root; "": root and the agent's own user */
 	struct config_address listen_tcp;      /* REST, plain; loopback */
@@ -39,7 +42,8 @@ struct config {
 	unsigned int fetch_timeout; /* seconds without a byte from an image server */
 	uint64_t image_size_max;    /* bytes of one image, all files together */
 	enum log_level log_level;
-	struct config_origin *origins; /* of the settings, for config_text() */
+	char *bridges, *shares, *block_devices; /* what of the host VMs may have; see allow.h */
+	struct config_origin *origins;		/* of the settings, for config_text() */
 	char *fake_script; /* text of a script for all guests of the fake backend; "": by croft.test= */
 };
 

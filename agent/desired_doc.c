@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "agent/allow.h"
 #include "agent/health.h"
 #include "agent/image_fetch.h"
 #include "agent/message.h"
@@ -110,11 +111,14 @@ static int check_image(const Croft__V1__DesiredImage *want, struct error *err)
 	return r;
 }
 
-static int check_vm(const Croft__V1__DesiredVm *want, unsigned int vcpus_max, struct error *err)
+static int check_vm(const struct config *config, const Croft__V1__DesiredVm *want,
+		    unsigned int vcpus_max, struct error *err)
 {
 	const Croft__V1__Vm vm = desired_vm_view(want);
 	int r = validate_vm(&vm, health_memory_total(), vcpus_max, err);
 
+	if (r == 0)
+		r = allow_check_spec(config, want->spec, err);
 	if (r == 0 &&
 	    !protobuf_c_enum_descriptor_get_value(&croft__v1__desired_vm__power__descriptor,
 						  (int)want->power))
@@ -150,7 +154,7 @@ static int check(struct service *service, const Croft__V1__DesiredSpec *spec, st
 		if (check_image(spec->images[i], err) < 0)
 			r = widen_item(err, "images", i);
 	for (size_t i = 0; r == 0 && i < spec->n_vms; i++)
-		if (check_vm(spec->vms[i], vcpus_max, err) < 0)
+		if (check_vm(service->config, spec->vms[i], vcpus_max, err) < 0)
 			r = widen_item(err, "vms", i);
 	return r;
 }

@@ -9,7 +9,7 @@
 #include "agent/image.h"
 #include "agent/node.h"
 #include "agent/state.h"
-#include "agent/vm.h"
+#include "agent/vm_restart.h"
 #include "agent/vm_state.h"
 #include "agent/vm_update.h"
 
@@ -154,27 +154,6 @@ static void plan_start(struct walk *walk, struct desired_plan *plan)
 		say_wait(plan, "image \"%s\" is not READY", name);
 }
 
-static bool is_live(const char *field)
-{
-	for (size_t i = 0; i < vm_field_count; i++)
-		if (vm_fields[i].type == &croft__v1__vm_spec__descriptor &&
-		    strcmp(field, vm_fields[i].name) == 0)
-			return vm_fields[i].effect == VM_LIVE;
-	return false;
-}
-
-/* One of the changes takes effect at a start only. */
-static bool needs_restart(unsigned int changes)
-{
-	const char *pointer;
-
-	changes &= ~VM_CHANGED_LABELS;
-	while ((pointer = vm_change_next(&changes)))
-		if (!is_live(strrchr(pointer, '/') + 1))
-			return true;
-	return false;
-}
-
 static void say_pending(struct desired_plan *plan, const Croft__V1__VmStatus *status)
 {
 	size_t n = 0;
@@ -195,7 +174,30 @@ static bool plan_update(struct desired_plan *plan, const struct vm_record *vm)
 
 	if (changes)
 		add_step(plan, "update")->changes = changes;
-	return needs_restart(changes) || vm->msg->status->n_pending;
+	return vm_changes_waiting(vm->msg->spec, want.spec) || vm->msg->status->n_pending;
+}
+
+/* Its own restart policy says what follows when it has ended by itself: there are no two masters. */
+static bool left_to_policy(struct desired_plan *plan, const struct vm_record *vm)
+{
+	const Croft__V1__RestartPolicy *policy = vm->msg->spec->restart;
+
+	if (!policy || !policy->when)
+		return false;
+	switch (vm_restart_phase(vm)) {
+	case RESTART_PHASE(WAITING):
+		if (!plan->step_count)
+			say_wait(plan, "its restart policy will start it again");
+		return true;
+	case RESTART_PHASE(LEFT_ALONE):
+		if (!plan->step_count)
+			say_wait(plan, "%.180s", vm->msg->status->message);
+		return true;
+	case RESTART_PHASE(DONE):
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void plan_power(struct walk *walk, struct desired_plan *plan, const struct vm_record *vm,
@@ -204,11 +206,11 @@ static void plan_power(struct walk *walk, struct desired_plan *plan, const struc
 	bool runs = vm->msg->status->state == STATE(RUNNING);
 
 	if (plan->vm->power == POWER(OFF)) {
-		if (runs)
+		if (runs || vm_restart_phase(vm) == RESTART_PHASE(WAITING))
 			add_step(plan, "stop");
 	} else if (runs && stale && plan->vm->restart_to_apply) {
 		add_step(plan, "restart");
-	} else if (!runs && plan->vm->power == POWER(ON)) {
+	} else if (!runs && plan->vm->power == POWER(ON) && !left_to_policy(plan, vm)) {
 		if (vm->msg->status->exit_reason)
 			plan->ended = vm_reason_name(vm);
 		plan_start(walk, plan);

@@ -82,7 +82,9 @@ static void wait_for_end(struct agent *agent, const sigset_t *signals)
 		s = sigtimedwait(signals, NULL, &pause);
 		if (s == SIGHUP)
 			reload(agent);
-	} while (s == SIGHUP || (s < 0 && (errno == EAGAIN || errno == EINTR)));
+		if (s == SIGCHLD)
+			service_child_ended(agent->service);
+	} while (s == SIGHUP || s == SIGCHLD || (s < 0 && (errno == EAGAIN || errno == EINTR)));
 	log_notice("signal %s: stopping", sigabbrev_np(s) ? sigabbrev_np(s) : "?");
 	sd_notify(0, "STOPPING=1");
 }
@@ -133,6 +135,7 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 
 	r = bring_up(&agent, &error);

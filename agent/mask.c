@@ -26,7 +26,6 @@ static size_t *count_of(const ProtobufCMessage *m, const ProtobufCFieldDescripto
 
 static bool is_pointer(const ProtobufCFieldDescriptor *field)
 {
-	assert(field->type != PROTOBUF_C_TYPE_BYTES);
 	return field->type == PROTOBUF_C_TYPE_MESSAGE || field->type == PROTOBUF_C_TYPE_STRING;
 }
 
@@ -81,6 +80,21 @@ static int replace_list(ProtobufCMessage *onto, const ProtobufCMessage *from,
 	return r;
 }
 
+static int replace_bytes(ProtobufCBinaryData *onto, const ProtobufCBinaryData *from,
+			 struct error *err)
+{
+	size_t n = from ? from->len : 0;
+	uint8_t *copy = n ? malloc(n) : NULL;
+
+	if (n && !copy)
+		return no_memory(err);
+	if (n)
+		memcpy(copy, from->data, n);
+	free(onto->data);
+	*onto = (ProtobufCBinaryData){ .len = n, .data = copy };
+	return 0;
+}
+
 /* `from` NULL: the default. */
 static int replace(ProtobufCMessage *onto, const ProtobufCMessage *from,
 		   const ProtobufCFieldDescriptor *field, struct error *err)
@@ -90,6 +104,8 @@ static int replace(ProtobufCMessage *onto, const ProtobufCMessage *from,
 
 	if (field->label == PROTOBUF_C_LABEL_REPEATED)
 		return replace_list(onto, from, field, err);
+	if (field->type == PROTOBUF_C_TYPE_BYTES)
+		return replace_bytes(slot(onto, field), from ? slot(from, field) : NULL, err);
 	if (!is_pointer(field)) {
 		size_t n = transcode_element_size(field->type);
 
@@ -231,6 +247,8 @@ static int apply_path(struct path *p, ProtobufCMessage *onto, const ProtobufCMes
 			*inner = message_new(field->descriptor);
 		if (!*inner)
 			return no_memory(p->err);
+		if (!p->text[0])
+			return 0;
 		onto = *inner;
 		from = from ? *(const ProtobufCMessage **)slot(from, field) : NULL;
 	}
@@ -258,11 +276,13 @@ static int apply_one(ProtobufCMessage *onto, const ProtobufCMessage *from, const
 	if (strcmp(whole, "name") == 0)
 		return 0;
 	if (!may_change(whole, parts)) {
+		char field[ERROR_FIELD_MAX];
+
 		text[strcspn(text, ".")] = '\0';
-		return refuse(&p, protobuf_c_message_descriptor_get_field_by_name(onto->descriptor,
-										  text)
-					  ? "the field is output only"
-					  : "there is no such field");
+		if (!protobuf_c_message_descriptor_get_field_by_name(onto->descriptor, text))
+			return refuse(&p, "there is no such field");
+		snprintf(field, sizeof(field), "/%.80s", text);
+		return error_raise_field(err, field, "the field is output only");
 	}
 	return apply_path(&p, onto, from);
 }

@@ -99,8 +99,11 @@ static bool messages_differ(const ProtobufCMessage *a, const ProtobufCMessage *b
 static bool values_differ(const void *a, const void *b, ProtobufCType type)
 {
 	const void *const *left = a, *const *right = b;
+	const ProtobufCBinaryData *bytes = a, *others = b;
 
-	assert(type != PROTOBUF_C_TYPE_BYTES);
+	if (type == PROTOBUF_C_TYPE_BYTES)
+		return bytes->len != others->len ||
+		       (bytes->len && memcmp(bytes->data, others->data, bytes->len) != 0);
 	if (type == PROTOBUF_C_TYPE_STRING)
 		return strcmp(*left, *right) != 0;
 	if (type == PROTOBUF_C_TYPE_MESSAGE)

@@ -48,7 +48,7 @@ void message_set_problem(Croft__V1__Problem **field, const struct error *error);
  */
 int message_append(void *array, size_t *count, void *item);
 
-/* Whether the two messages of one type differ in that field, which is none of bytes; lists also by their order. */
+/* Whether the two messages of one type differ in that field; lists also by their order. */
 bool message_field_differs(const ProtobufCMessage *a, const ProtobufCMessage *b,
 			   const ProtobufCFieldDescriptor *field);
 

@@ -31,6 +31,9 @@ void *method_preview(const char *verb, const char *collection, const char *name,
 #define METHOD_PATIENCE_MAX 600
 int method_patience(const Google__Protobuf__Duration *deadline, uint64_t *ns, struct error *err);
 
+/* How long a read of what is not there yet waits: "/wait", at most METHOD_FOLLOW_MAX_NS. */
+int method_follow(const Google__Protobuf__Duration *wait, uint64_t *ns, struct error *err);
+
 /* --- The handlers --- */
 
 /* method_vm.c */
@@ -53,7 +56,8 @@ void method_watch_vm_stats_close(struct service *service, struct call *call);
 void method_read_console(struct service *service, struct call *call);
 void method_follow_console(struct service *service, struct call *call);
 void method_attach_console(struct service *service, struct call *call);
-void method_console_close(struct service *service, struct call *call); /* of both */
+void method_follow_console_close(struct service *service, struct call *call);
+void method_attach_console_close(struct service *service, struct call *call);
 void method_write_console(struct service *service, struct call *call);
 
 /* method_image.c */

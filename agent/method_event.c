@@ -99,10 +99,13 @@ static int read_on(struct service *service, struct call *call, uint32_t count,
 	return 0;
 }
 
-static int check_read(struct service *service, struct call *call, struct error *err)
+static int check_read(struct service *service, struct call *call, uint64_t *wait, struct error *err)
 {
 	const Croft__V1__ReadEventsRequest *request = (const void *)call->request;
+	int r = method_follow(request->wait, wait, err);
 
+	if (r < 0)
+		return r;
 	if (request->max_events > READ_MAX)
 		return error_raise_field(err, "/max_events", "%u: 1 to %u are allowed",
 					 request->max_events, READ_MAX);
@@ -112,11 +115,11 @@ static int check_read(struct service *service, struct call *call, struct error *
 void method_read_events(struct service *service, struct call *call)
 {
 	const Croft__V1__ReadEventsRequest *request = (const void *)call->request;
-	uint64_t wait = message_duration_ns(request->wait, METHOD_FOLLOW_MAX_NS);
+	uint64_t wait = 0;
 	uint32_t count = request->max_events ? request->max_events : READ_DEFAULT;
 	Croft__V1__ReadEventsResponse *reply;
 	struct error error;
-	int r = check_read(service, call, &error);
+	int r = check_read(service, call, &wait, &error);
 
 	if (r < 0) {
 		call_fail(service, call, &error);

@@ -59,6 +59,15 @@ int method_patience(const Google__Protobuf__Duration *d, uint64_t *ns, struct er
 	return 0;
 }
 
+int method_follow(const Google__Protobuf__Duration *wait, uint64_t *ns, struct error *err)
+{
+	*ns = message_duration_ns(wait, METHOD_FOLLOW_MAX_NS + 1);
+	if (*ns > METHOD_FOLLOW_MAX_NS || (wait && (wait->seconds < 0 || wait->nanos < 0)))
+		return error_raise_field(err, "/wait", "must be from 0s to %llus",
+					 METHOD_FOLLOW_MAX_NS / 1000000000ull);
+	return 0;
+}
+
 /* --- Records --- */
 
 void method_create_vm(struct service *service, struct call *call)
@@ -186,13 +195,13 @@ void method_resize_vm(struct service *service, struct call *call)
 
 /* --- Slow verbs --- */
 
-/* The operation that works on it now, or for a dry run one that has no name. */
+/* The operation that works on it now, or for a dry run, which has begun none, one that has no name. */
 static void answer_verb(struct service *service, struct call *call, const struct vm_record *vm,
-			const char *preview)
+			const struct operation *op, const char *verb)
 {
 	call_reply(service, call,
-		   preview ? method_preview(preview, "vms", vm->msg->name, call->who.actor)
-			   : message_copy(&vm->op->msg->base));
+		   op ? message_copy(&op->msg->base)
+		      : method_preview(verb, "vms", vm->msg->name, call->who.actor));
 }
 
 void method_start_vm(struct service *service, struct call *call)
@@ -200,15 +209,17 @@ void method_start_vm(struct service *service, struct call *call)
 	const Croft__V1__StartVmRequest *request = (const void *)call->request;
 	struct error error;
 	struct vm_record *vm = NULL;
+	struct operation *op = NULL;
 	int r = find(service, call, request->name, &vm, &error);
 
-	if (r == 0)
-		r = request->dry_run ? vm_check_start(service, vm, &error)
-				     : vm_record_start(service, vm, call->who.actor, &error);
+	if (r == 0 && request->dry_run)
+		r = vm_check_start(service, vm, &error);
+	else if (r == 0 && !(op = vm_record_start(service, vm, call->who.actor, &error)))
+		r = -ECANCELED;
 	if (r < 0)
 		call_fail(service, call, &error);
 	else
-		answer_verb(service, call, vm, request->dry_run ? "start" : NULL);
+		answer_verb(service, call, vm, op, "start");
 }
 
 /* How long the guest is asked for; 0: not at all. */
@@ -222,40 +233,53 @@ static int patience_of(bool force, const Google__Protobuf__Duration *deadline, u
 	return force ? 0 : method_patience(deadline, ns, err);
 }
 
-void method_stop_vm(struct service *service, struct call *call)
+/* A verb that ends a guest. */
+struct end {
+	const char *verb;
+	int (*check)(struct service *service, const struct vm_record *vm, uint64_t patience_ns,
+		     struct error *err);
+	struct operation *(*begin)(struct service *service, struct vm_record *vm,
+				   const struct vm_stop *how, struct error *err);
+};
+
+/* Stops and restarts are asked for alike: RestartVmRequest has the fields of StopVmRequest. */
+static void end_vm(struct service *service, struct call *call, const struct end *end,
+		   const Croft__V1__StopVmRequest *request)
 {
-	const Croft__V1__StopVmRequest *request = (const void *)call->request;
 	struct vm_stop how = { .actor = call->who.actor };
 	struct error error;
 	struct vm_record *vm = NULL;
+	struct operation *op = NULL;
 	int r = find(service, call, request->name, &vm, &error);
 
 	if (r == 0)
 		r = patience_of(request->force, request->deadline, &how.patience_ns, &error);
-	if (r == 0)
-		r = request->dry_run ? vm_check_stop(vm, how.patience_ns, &error)
-				     : vm_record_stop(service, vm, &how, &error);
+	if (r == 0 && request->dry_run)
+		r = end->check(service, vm, how.patience_ns, &error);
+	else if (r == 0 && !(op = end->begin(service, vm, &how, &error)))
+		r = -ECANCELED;
 	if (r < 0)
 		call_fail(service, call, &error);
 	else
-		answer_verb(service, call, vm, request->dry_run ? "stop" : NULL);
+		answer_verb(service, call, vm, op, end->verb);
+}
+
+void method_stop_vm(struct service *service, struct call *call)
+{
+	static const struct end stop = { "stop", vm_check_stop, vm_record_stop };
+
+	end_vm(service, call, &stop, (const void *)call->request);
 }
 
 void method_restart_vm(struct service *service, struct call *call)
 {
+	static const struct end restart = { "restart", vm_check_restart, vm_record_restart };
 	const Croft__V1__RestartVmRequest *request = (const void *)call->request;
-	struct vm_stop how = { .actor = call->who.actor };
-	struct error error;
-	struct vm_record *vm = NULL;
-	int r = find(service, call, request->name, &vm, &error);
+	Croft__V1__StopVmRequest same = CROFT__V1__STOP_VM_REQUEST__INIT;
 
-	if (r == 0)
-		r = patience_of(request->force, request->deadline, &how.patience_ns, &error);
-	if (r == 0)
-		r = request->dry_run ? vm_check_restart(service, vm, how.patience_ns, &error)
-				     : vm_record_restart(service, vm, &how, &error);
-	if (r < 0)
-		call_fail(service, call, &error);
-	else
-		answer_verb(service, call, vm, request->dry_run ? "restart" : NULL);
+	same.name = request->name;
+	same.force = request->force;
+	same.deadline = request->deadline;
+	same.dry_run = request->dry_run;
+	end_vm(service, call, &restart, &same);
 }

@@ -10,6 +10,7 @@
 #include "agent/mask.h"
 #include "agent/message.h"
 #include "agent/validate.h"
+#include "agent/vm_restart.h"
 
 static int no_memory(struct error *err)
 {
@@ -145,6 +146,8 @@ void node_cordon(struct service *service, bool cordoned, const char *reason, con
 	log_notice("node: %s%s%s", cordoned ? "cordoned" : "uncordoned", reason[0] ? ": " : "",
 		   reason);
 	node_look(service);
+	if (!cordoned)
+		vm_restart_look_all(service);
 }
 
 int node_check_start(const struct service *service, struct error *err)

@@ -14,7 +14,7 @@
 #include "google/protobuf/field_mask.pb-c.h"
 
 #define NODE_REASON_MAX	  256u /* bytes of a cordon's reason */
-#define NODE_CONDITIONS	  6u
+#define NODE_CONDITIONS	  7u
 #define NODE_CONDITION_NS 5000000000ull /* at the latest they are looked at again */
 
 struct drain;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "agent/message.h"
-#include "agent/vm.h"
+#include "agent/vm_restart.h"
 
 /* The VMs that were there when it began, in the order of their names. */
 struct drain {
@@ -69,11 +69,13 @@ static void note_failure(struct drain *drain, const struct error *error)
 /* Whether the VM that is being stopped is done with, well or not. */
 static bool is_done(struct service *service, struct drain *drain)
 {
-	const struct vm_record *vm = table_find(&service->vms, drain->names[drain->at]);
+	struct vm_record *vm = table_find(&service->vms, drain->names[drain->at]);
 	const struct operation *op =
 		drain->stopping ? table_find(&service->operations, drain->stopping) : NULL;
 	struct error error;
 
+	if (vm && !vm_record_live(vm))
+		vm_restart_off(service, vm); /* it has ended by itself meanwhile */
 	if (!vm || !vm_record_live(vm))
 		return true;
 	if (!drain->stopping || (op && !operation_ended(op)))
@@ -91,6 +93,7 @@ static void ask(struct service *service, struct drain *drain)
 {
 	struct vm_record *vm = table_find(&service->vms, drain->names[drain->at]);
 	const struct vm_stop how = { .patience_ns = drain->patience_ns, .actor = drain->actor };
+	const struct operation *op;
 	char step[80];
 
 	if (drain->stopping || vm->msg->status->state != CROFT__V1__VM_STATUS__STATE__RUNNING)
@@ -98,8 +101,9 @@ static void ask(struct service *service, struct drain *drain)
 	snprintf(step, sizeof(step), "stopping %zu of %zu", drain->at + 1, drain->count);
 	operation_step(service, drain->op, step);
 	/* Without memory for it, it is tried again when something changes. */
-	if (vm_record_stop(service, vm, &how, NULL) == 0)
-		drain->stopping = strdup(vm->op->msg->name);
+	op = vm_record_stop(service, vm, &how, NULL);
+	if (op)
+		drain->stopping = strdup(op->msg->name);
 }
 
 static void go_on(struct service *service, struct timer *timer)
@@ -138,7 +142,7 @@ static int collect(struct service *service, struct drain *drain)
 	for (size_t i = 0; drain->names && i < service->vms.count; i++) {
 		const struct vm_record *vm = service->vms.entries[i].record;
 
-		if (!vm_record_live(vm))
+		if (!vm_record_live(vm) && vm_restart_phase(vm) != RESTART_PHASE(WAITING))
 			continue;
 		drain->names[drain->count] = strdup(vm->msg->name);
 		if (!drain->names[drain->count])

@@ -12,6 +12,7 @@
 #include "agent/log.h"
 #include "agent/message.h"
 #include "agent/vm.h"
+#include "agent/vm_net.h"
 #include "vmm/vmm.h"
 
 /* Per cent that are free: pressure begins below the first and ends above the second, so that it does not flicker. */
@@ -93,6 +94,18 @@ static void judge_schedulable(struct verdict *v, const struct service *service,
 	snprintf(v->message, sizeof(v->message), "%s", msg->cordon_reason);
 }
 
+static void judge_user_network(struct verdict *v, const struct service *service,
+			       const struct facts *f)
+{
+	(void)service;
+	(void)f;
+	v->status = vm_net_has_passt();
+	v->reason = v->status ? "PasstFound" : "PasstMissing";
+	if (!v->status)
+		snprintf(v->message, sizeof(v->message),
+			 "passt is not installed: VMs have no network of kind user");
+}
+
 /* `v->status` comes in as it was. */
 static void judge_pressure(struct verdict *v, uint64_t left, uint64_t total)
 {
@@ -129,6 +142,7 @@ static const struct {
 	{ "MemoryPressure", judge_memory },
 	{ "DiskPressure", judge_disk },
 	{ "StoreWritable", judge_store },
+	{ "UserNetwork", judge_user_network },
 };
 static_assert(ARRAY_SIZE(kinds) == NODE_CONDITIONS, "each condition has its place");
 

@@ -73,14 +73,23 @@ static Google__Protobuf__FieldMask *mask_of(struct transcode_patch *patch)
 	return (Google__Protobuf__FieldMask *)(void *)patch->mask;
 }
 
+static int add_path(struct request *r, Google__Protobuf__FieldMask *mask, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (copy && !message_append(&mask->paths, &mask->n_paths, copy))
+		return 0;
+	free(copy);
+	return error_raise(&r->error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 static int parse_patch(struct request *r, const ProtobufCMessageDescriptor *type,
 		       struct transcode_patch *out)
 {
 	int rc = transcode_patch(out, type, r->body, r->body_size, &r->error);
 
-	if (!rc && !mask_of(out)->n_paths)
-		rc = request_fail(r, 0, ERROR_INVALID_ARGUMENT, "the patch changes nothing");
-	return rc;
+	/* A mask must not be empty; the name says only which object is meant. */
+	return rc || mask_of(out)->n_paths ? rc : add_path(r, mask_of(out), "name");
 }
 
 /* What replaces an object whole: every field that may change, does. */
@@ -88,16 +97,13 @@ static int parse_whole(struct request *r, const ProtobufCMessageDescriptor *type
 		       struct transcode_patch *out)
 {
 	int rc = transcode_parse(&out->message, type, r->body, r->body_size, &r->error);
-	char *all;
 
 	if (rc || !protobuf_c_message_descriptor_get_field_by_name(r->method->request, MASK))
 		return rc;
 	out->mask = message_new(&google__protobuf__field_mask__descriptor);
-	all = strdup("*");
-	if (out->mask && all && !message_append(&mask_of(out)->paths, &mask_of(out)->n_paths, all))
-		return 0;
-	free(all);
-	return error_raise(&r->error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	if (!out->mask)
+		return error_raise(&r->error, ERROR_RESOURCE_EXHAUSTED, "out of memory");
+	return add_path(r, mask_of(out), "*");
 }
 
 /* An object inside the request, which the path names where the request does not. */

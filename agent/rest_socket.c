@@ -10,6 +10,7 @@
 
 #include <wslay/wslay.h>
 
+#include "agent/fault.h"
 #include "agent/message.h"
 #include "agent/transcode.h"
 #include "agent/transcode_text.h"
@@ -44,6 +45,17 @@ void socket_drop(struct wsocket *w)
 		service_cancel(rest->service, w->stream);
 	if (w->typing)
 		service_cancel(rest->service, w->typing);
+}
+
+void socket_give_up_stream(struct wsocket *w)
+{
+	struct call *stream = TAKE_PTR(w->stream);
+
+	assert(!w->stream_posted);
+	if (stream && stream->more)
+		service_abandon(w->sockets->rest->service, stream);
+	else
+		call_free(stream);
 }
 
 void socket_discard(struct wsocket *w)
@@ -102,6 +114,31 @@ static ssize_t on_recv(wslay_event_context_ptr ws, uint8_t *buf, size_t len, int
 	return n;
 }
 
+/* {"columns": 120, "rows": 40}: what is left out stays as it was. */
+static void take_size(struct wsocket *w, const struct wslay_event_on_msg_recv_arg *arg)
+{
+	ProtobufCMessage *message = NULL;
+	const Croft__V1__AttachConsoleRequest *size;
+	struct error error;
+
+	if (transcode_parse(&message, &croft__v1__attach_console_request__descriptor,
+			    (const char *)arg->msg, arg->msg_length, &error) < 0) {
+		char why[FAULT_DETAIL_MAX];
+
+		fault_detail(why, sizeof(why), &error);
+		socket_goodbye(w, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, why);
+		return;
+	}
+	size = (const void *)message;
+	if (size->name[0] || size->offset || size->tail_bytes || size->write || size->data.len ||
+	    size->port[0])
+		socket_goodbye(w, WSLAY_CODE_POLICY_VIOLATION,
+			       "a text has only columns and rows; what is typed is binary");
+	w->columns = size->columns ? size->columns : w->columns;
+	w->rows = size->rows ? size->rows : w->rows;
+	message_free(message);
+}
+
 /* A whole message; control frames are wslay's own business. */
 static void on_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg *arg,
 		       void *data)
@@ -115,6 +152,10 @@ static void on_message(wslay_event_context_ptr ws, const struct wslay_event_on_m
 	if (!w->writes) {
 		socket_goodbye(w, WSLAY_CODE_POLICY_VIOLATION,
 			       "attached for reading only; typing needs ?write=true");
+		return;
+	}
+	if (arg->opcode == WSLAY_TEXT_FRAME && w->terminal) {
+		take_size(w, arg);
 		return;
 	}
 	input = realloc(w->input, w->input_size + arg->msg_length);
@@ -198,7 +239,7 @@ void socket_take_stream(struct wsocket *w)
 	int rc = 0;
 
 	w->stream_posted = false;
-	if (w->fd < 0 || w->goodbye)
+	if (w->fd < 0 || w->goodbye || w->leaving)
 		return;
 	if (reply && reply->data.len)
 		rc = queue(w, WSLAY_BINARY_FRAME, &reply->data);
@@ -223,33 +264,51 @@ void socket_take_typing(struct wsocket *w)
 	if (call->error.code == ERROR_CONFLICT) {
 		/* The VM ends: what was typed goes nowhere, and the stream tells. */
 		w->input_size = 0;
+	} else if (call->error.code == ERROR_INVALID_ARGUMENT) {
+		socket_goodbye(w, WSLAY_CODE_POLICY_VIOLATION, call->error.message);
 	} else if (call->error.code) {
 		socket_goodbye(w, WSLAY_CODE_INTERNAL_SERVER_ERROR, call->error.message);
 	} else {
 		assert(n <= w->input_size);
-		memmove(w->input, w->input + n, w->input_size - n);
+		if (n)
+			memmove(w->input, w->input + n, w->input_size - n);
 		w->input_size -= n;
 	}
 	call_free(call);
 }
 
+/* A WriteConsole of the first n typed bytes and the terminal's size; NULL without memory. */
+static struct call *write_call(const struct wsocket *w, size_t n)
+{
+	const Croft__V1__AttachConsoleRequest *attach = (const void *)w->stream->request;
+	struct call *call = calloc(1, sizeof(*call));
+	Croft__V1__WriteConsoleRequest *request;
+
+	if (call)
+		call->request = message_new(w->sockets->write->request);
+	if (!call || !call->request || transcode_set(call->request, "name", attach->name, NULL) ||
+	    transcode_set(call->request, "port", attach->port, NULL) ||
+	    (n && transcode_set_bytes(call->request, "data", w->input, n, NULL)))
+		return call_free(call);
+	request = (void *)call->request;
+	request->columns = w->columns;
+	request->rows = w->rows;
+	return call;
+}
+
 static void post_typing(struct wsocket *w)
 {
-	const char *name = transcode_string(w->stream->request, "name");
 	struct call *call;
 	size_t n = w->input_size < TYPE_MAX ? w->input_size : TYPE_MAX;
 
-	if (!w->input_size || w->typing || w->goodbye)
+	if ((!w->input_size && !w->columns && !w->rows) || w->typing || w->goodbye)
 		return;
-	call = calloc(1, sizeof(*call));
-	if (call)
-		call->request = message_new(w->sockets->write->request);
-	if (!call || !call->request || transcode_set(call->request, "name", name, NULL) ||
-	    transcode_set_bytes(call->request, "data", w->input, n, NULL)) {
-		call_free(call);
+	call = write_call(w, n);
+	if (!call) {
 		socket_goodbye(w, WSLAY_CODE_INTERNAL_SERVER_ERROR, "out of memory");
 		return;
 	}
+	w->columns = w->rows = 0;
 	call->method = w->sockets->write;
 	call->who = w->stream->who;
 	call->session = w->stream->session;
@@ -302,6 +361,33 @@ static void check_patience(struct wsocket *w, uint64_t now)
 		socket_drop(w);
 }
 
+/*
+ * The client closes: what it has typed is handed on, and its call has ended, before it hears of our close. What it asks for
+ * next, by another connection, then finds the pen free.
+ */
+static bool has_let_go(struct wsocket *w)
+{
+	char byte;
+
+	if (!w->leaving) {
+		w->leaving = true;
+		w->leave_ns = clock_ns() + SOCKET_CLOSE_SECONDS * SECOND_NS;
+	}
+	if (w->typing || w->input_size) {
+		/* Nothing is watched meanwhile, and a connection that is no more would be told of again and again. */
+		if (recv(w->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN &&
+		    errno != EINTR)
+			socket_drop(w);
+		return false;
+	}
+	if (w->stream_posted) {
+		service_cancel(w->sockets->rest->service, w->stream);
+		return false;
+	}
+	socket_give_up_stream(w);
+	return true;
+}
+
 static void turn(struct wsocket *w)
 {
 	w->turn = 0;
@@ -315,6 +401,11 @@ static void turn(struct wsocket *w)
 		return;
 	}
 	post_typing(w);
+	if (wslay_event_get_close_received(w->ws) && !has_let_go(w)) {
+		if (w->fd >= 0)
+			watch_for(w, 0);
+		return;
+	}
 	if (w->goodbye && !w->said && !wslay_event_want_write(w->ws)) {
 		w->said = true;
 		w->leave_ns = clock_ns() + SOCKET_CLOSE_SECONDS * SECOND_NS;
@@ -330,7 +421,8 @@ static void turn(struct wsocket *w)
 		return;
 	}
 	/* All is sent, so there is room for more. */
-	if (!wslay_event_want_write(w->ws) && !w->goodbye && !w->stream_posted && w->stream->more)
+	if (!wslay_event_want_write(w->ws) && !w->goodbye && !w->stream_posted && w->stream &&
+	    w->stream->more)
 		post_stream(w);
 	watch_for(w, (wslay_event_want_read(w->ws) && may_read(w) ? EPOLLIN : 0) |
 			     (wslay_event_want_write(w->ws) ? EPOLLOUT : 0));

@@ -23,20 +23,23 @@ struct wsocket {
 	struct wslay_event_context *ws;
 	uint32_t watched; /* events of epoll */
 
-	struct call *stream;
+	struct call *stream; /* NULL: given up */
 	struct call *typing; /* NULL: none */
 	bool stream_posted;
 
 	bool writes;
+	bool terminal;	/* it has said its size, and says it in texts when that changes */
 	uint8_t *input; /* typed, not yet posted */
 	size_t input_size;
-	size_t turn;	/* bytes read in this turn */
-	uint8_t *early; /* came behind the request, before the socket was one */
+	uint32_t columns, rows; /* of the terminal, not yet posted; 0: as they were */
+	size_t turn;		/* bytes read in this turn */
+	uint8_t *early;		/* came behind the request, before the socket was one */
 	size_t early_size, early_read;
 
 	uint16_t goodbye; /* the code to close with when all is sent; 0: it goes on */
 	char reason[124];
 	bool said;	    /* the close frame is queued */
+	bool leaving;	    /* the client has said that it closes */
 	bool lost;	    /* the client has gone */
 	bool lingering;	    /* our side is shut; what still comes is thrown away */
 	uint64_t pinged_ns; /* since then nothing was heard; 0: nothing is expected */
@@ -79,6 +82,9 @@ struct upgraded {
 struct wsocket *socket_new(struct request *r, const struct upgraded *up);
 /* Frees one that the thread does not have, or not any more; its stream is not touched. Takes NULL. */
 void socket_discard(struct wsocket *w);
+
+/* Ends its call, which is not posted now; the service hears of it before anything that is asked later. */
+void socket_give_up_stream(struct wsocket *w);
 /* The code and reason of the close frame, which goes out behind all that is queued; the first counts. */
 void socket_goodbye(struct wsocket *w, unsigned int code, const char *reason);
 /* The connection goes back to libmicrohttpd, which closes it; its calls are sent away. */

@@ -72,10 +72,7 @@ static void end(struct wsocket *w)
 		s->all = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
-	if (w->stream->more)
-		service_abandon(s->rest->service, w->stream);
-	else
-		call_free(w->stream);
+	socket_give_up_stream(w);
 	socket_discard(w);
 	pthread_mutex_lock(&s->lock);
 	s->count--;

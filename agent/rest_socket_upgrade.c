@@ -77,6 +77,7 @@ static void on_upgrade(void *cls, struct MHD_Connection *connection, void *conte
 	assert(request->base.descriptor == &croft__v1__attach_console_request__descriptor);
 	if (w) {
 		w->writes = request->write;
+		w->terminal = request->columns || request->rows;
 		w->stream = r->call;
 	}
 	if (w && sockets_take(w)) {

@@ -50,6 +50,9 @@ static struct call *write_call(const struct rpc_call *c, Croft__V1__AttachConsol
 	message_set_string(&request->name, as_attach(c->work->request)->name);
 	request->data = message->data;
 	message->data = (ProtobufCBinaryData){ .len = 0 };
+	message_set_string(&request->port, as_attach(c->work->request)->port);
+	request->columns = message->columns;
+	request->rows = message->rows;
 	call->method = service_method_find("croft.v1.Vms/WriteConsole");
 	call->who = c->who;
 	call->session = c->work->session;
@@ -60,12 +63,13 @@ static struct call *write_call(const struct rpc_call *c, Croft__V1__AttachConsol
 /* Posts what the message has, or reads the next one. */
 static int type(struct rpc_call *c, Croft__V1__AttachConsoleRequest *message, struct error *err)
 {
-	if (!message->data.len) {
+	if (!message->data.len && !message->columns && !message->rows) {
 		read_on(c);
 		return 0;
 	}
 	if (!c->work->session)
-		return error_raise_field(err, "/data", "`write` was not asked for");
+		return error_raise_field(err, message->data.len ? "/data" : "/columns",
+					 "`write` was not asked for");
 	c->typed = write_call(c, message);
 	if (!c->typed)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
@@ -93,6 +97,8 @@ static int take_message(struct rpc_call *c, struct error *err)
 		field = "/tail_bytes";
 	else if (as_attach(message)->write)
 		field = "/write";
+	else if (as_attach(message)->port[0])
+		field = "/port";
 	rc = field ? error_raise_field(err, field, "only in the first message")
 		   : type(c, as_attach(message), err);
 	message_free(message);

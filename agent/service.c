@@ -12,6 +12,7 @@
 #include "agent/log.h"
 #include "agent/message.h"
 #include "agent/service_life.h"
+#include "agent/vm.h"
 
 #define IDLE_NS 5000000000ull /* at the latest the loop runs, so that the watchdog sees it */
 
@@ -31,38 +32,44 @@ static void make_ready(struct call *call)
 {
 	call->next = NULL;
 	call->deadline_ns = 0;
-	call->cancelled = false;
+	atomic_store(&call->cancelled, false);
 	call->abandoned = false;
 	call->more = false;
 	call->reply = message_free(call->reply);
 	call->error = (struct error){ .code = ERROR_NONE };
 }
 
-void service_post(struct service *service, struct call *call)
+/* Who finds the inbox empty wakes the thread; who comes then is taken out with that. */
+static void put_call(struct service *service, struct call *call)
 {
-	make_ready(call);
+	bool first;
+
+	call->next = NULL;
 	pthread_mutex_lock(&service->lock);
+	first = !service->calls;
 	*service->last_call = call;
 	service->last_call = &call->next;
 	pthread_mutex_unlock(&service->lock);
-	wake(service);
+	if (first)
+		wake(service);
+}
+
+void service_post(struct service *service, struct call *call)
+{
+	make_ready(call);
+	put_call(service, call);
 }
 
 void service_abandon(struct service *service, struct call *call)
 {
 	call->abandoned = true;
-	call->next = NULL;
-	pthread_mutex_lock(&service->lock);
-	*service->last_call = call;
-	service->last_call = &call->next;
-	pthread_mutex_unlock(&service->lock);
-	wake(service);
+	put_call(service, call);
 }
 
 void service_cancel(struct service *service, struct call *call)
 {
+	atomic_store(&call->cancelled, true);
 	pthread_mutex_lock(&service->lock);
-	call->cancelled = true;
 	service->cancels = true;
 	pthread_mutex_unlock(&service->lock);
 	wake(service);
@@ -84,6 +91,23 @@ void service_nudge(struct service *service)
 	service->nudged = true;
 	pthread_mutex_unlock(&service->lock);
 	wake(service);
+}
+
+static void look_after_children(struct service *service, struct message *message)
+{
+	free(message);
+	vm_records_child_ended(service);
+}
+
+void service_child_ended(struct service *service)
+{
+	struct message *message = calloc(1, sizeof(*message));
+
+	/* Without memory its VM waits for it at its own end. */
+	if (!message)
+		return;
+	message->handle = look_after_children;
+	service_tell(service, message);
 }
 
 uint64_t service_heartbeat_ns(struct service *service)
@@ -324,14 +348,9 @@ static int check_roles(const struct call *call, struct error *err)
 }
 
 /* That the client still waits: what nobody wants any more is not begun. */
-static int check_wanted(struct service *service, const struct call *call, struct error *err)
+static int check_wanted(const struct call *call, struct error *err)
 {
-	bool cancelled;
-
-	pthread_mutex_lock(&service->lock);
-	cancelled = call->cancelled;
-	pthread_mutex_unlock(&service->lock);
-	if (cancelled)
+	if (atomic_load(&call->cancelled))
 		return error_raise(err, ERROR_CANCELLED, "the client has gone");
 	if (call->expires_ns && clock_ns() >= call->expires_ns)
 		return error_raise(err, ERROR_DEADLINE, "the deadline passed before it was begun");
@@ -352,7 +371,7 @@ static void dispatch(struct service *service, struct call *call)
 		call_fail(service, call, &error);
 		return;
 	}
-	if (check_wanted(service, call, &error) < 0 || check_roles(call, &error) < 0) {
+	if (check_wanted(call, &error) < 0 || check_roles(call, &error) < 0) {
 		call_fail(service, call, &error);
 		return;
 	}
@@ -379,15 +398,9 @@ static void retry(struct service *service, bool cancels)
 	service->changed = false;
 	while (list) {
 		struct call *call = list;
-		bool cancelled = false;
 
 		list = call->next;
-		if (cancels) {
-			pthread_mutex_lock(&service->lock);
-			cancelled = call->cancelled;
-			pthread_mutex_unlock(&service->lock);
-		}
-		if (cancelled) {
+		if (cancels && atomic_load(&call->cancelled)) {
 			struct error error;
 
 			error_raise(&error, ERROR_CANCELLED, "the client has gone");

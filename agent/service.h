@@ -8,6 +8,7 @@
 #define CROFT_AGENT_SERVICE_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdatomic.h>
 
 #include "agent/auth.h"
 #include "vmm/base.h"
@@ -75,10 +76,10 @@ struct call {
 
 	/* The service's own. */
 	struct call *next;
-	uint64_t deadline_ns; /* of a call that waits; 0: it has not begun to */
-	uint64_t ticket;      /* of the store's commit that the answer waits for */
-	bool cancelled;	      /* the client has gone */
-	bool abandoned;	      /* posted only to be closed */
+	uint64_t deadline_ns;  /* of a call that waits; 0: it has not begun to */
+	uint64_t ticket;       /* of the store's commit that the answer waits for */
+	atomic_bool cancelled; /* the client has gone */
+	bool abandoned;	       /* posted only to be closed */
 	bool replayed; /* its answer is that of an earlier request with its idempotency key */
 	struct kept_key *key; /* its idempotency key, while the handler has not answered */
 };
@@ -108,6 +109,9 @@ void service_cancel(struct service *service, struct call *call);
 
 /* The time, in ns, at which the service thread last ran its loop; for the watchdog. Any thread. */
 uint64_t service_heartbeat_ns(struct service *service);
+
+/* Any thread: a child process has ended (SIGCHLD). */
+void service_child_ended(struct service *service);
 
 /* For the metrics: REST has given an answer with that HTTP status. Any thread. */
 void service_count_rest(struct service *service, unsigned int status);

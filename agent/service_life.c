@@ -18,6 +18,7 @@
 #include "agent/trash.h"
 #include "agent/tuning.h"
 #include "agent/vm.h"
+#include "agent/vm_restart.h"
 
 #define STORE_PATIENCE_NS 5000000000ull /* for what cannot be stored at the end */
 
@@ -112,6 +113,8 @@ static int load(struct service *service, struct error *err)
 	if (r == 0)
 		r = vm_records_load(service, err);
 	if (r == 0)
+		r = vm_restarts_load(service, err);
+	if (r == 0)
 		r = desired_load(service, err);
 	return r;
 }
@@ -159,6 +162,7 @@ void service_begin(struct service *service)
 	if (service->desired.doc)
 		desired_apply(service);
 	node_begin(service);
+	vm_restarts_begin(service);
 	vm_records_sweep(service);
 	image_sweep(service);
 }

@@ -58,6 +58,7 @@ struct service {
 	struct call *answers, **last_answer; /* by ticket */
 	struct deferred *deferred, **last_deferred;
 	struct timer *timers;	     /* the earliest first */
+	unsigned int vcpus_max;	     /* that the hypervisor gives a VM; 0: not known yet */
 	unsigned int jobs;	     /* threads that have not ended */
 	unsigned int runs;	     /* VMs that have a vmm, or are getting or losing one */
 	unsigned int pulls;	     /* of images, that run */

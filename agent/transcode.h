@@ -31,7 +31,8 @@ struct transcode_patch {
 
 /*
  * Parses a merge patch (RFC 7396) of a message of `type`. A path is "spec.vcpus", "labels.tier", or "labels.`a.b`" for a key
- * that is no plain word; one that is not in the message, because it was null, gets its default. Arrays are replaced whole.
+ * that is no plain word; one that is not in the message, because it was null, gets its default; "spec.vsock." is an empty
+ * object. Arrays are replaced whole, and a patch that changes nothing has no path.
  * What transcode_parse() refuses is refused here, too, and a map's key with a backtick.
  */
 int transcode_patch(struct transcode_patch *out, const ProtobufCMessageDescriptor *type,

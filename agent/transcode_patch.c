@@ -36,6 +36,14 @@ static int add_path(struct patcher *p, const char *path)
 	return 0;
 }
 
+/* An empty object makes what is not there, and changes nothing of what is: see mask.h. */
+static int add_presence(struct patcher *p, const char *path)
+{
+	_cleanup_free_ char *made = NULL;
+
+	return asprintf(&made, "%s.", path) < 0 ? no_memory(p) : add_path(p, made);
+}
+
 static bool plain_word(const char *key)
 {
 	if (!isalpha((unsigned char)key[0]) && key[0] != '_')
@@ -116,6 +124,8 @@ static int patch_field(struct patcher *p, ProtobufCMessage *message, const char 
 	if (transcode_is_map(message->descriptor, field))
 		return patch_map(p, field, message, path, json);
 	if (merges(field)) {
+		if (json_is_object(json) && json_object_size(json) == 0)
+			return add_presence(p, path);
 		slot = (ProtobufCMessage **)(void *)((char *)message + field->offset);
 		*slot = message_new(field->descriptor);
 		return *slot ? patch_message(p, *slot, path, json) : no_memory(p);

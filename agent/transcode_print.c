@@ -13,6 +13,7 @@
 
 /* 15 digits are what a double holds in any case; more would print 0.1 as 0.10000000000000001. */
 #define PRINT_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
+#define ROOM_FIRST  2048u
 
 static json_t *print_message(const ProtobufCMessage *message);
 
@@ -224,16 +225,30 @@ static json_t *print_message(const ProtobufCMessage *message)
 	return NULL;
 }
 
+/* Its text, with room for two bytes behind it; NULL without memory. One that is longer than most is written twice. */
+static char *dump(json_t *json, size_t *n)
+{
+	size_t room = ROOM_FIRST, written;
+	char *text = malloc(room + 2), *more;
+
+	*n = text ? json_dumpb(json, text, room, PRINT_FLAGS) : 0;
+	written = *n <= room ? *n : 0;
+	if (*n > room && (more = realloc(text, *n + 2))) {
+		text = more;
+		written = json_dumpb(json, text, *n, PRINT_FLAGS);
+	}
+	if (*n && written == *n)
+		return text;
+	free(text);
+	return NULL;
+}
+
 int transcode_print(char **out, size_t *size, const ProtobufCMessage *message, struct error *err)
 {
 	json_t *json = print_message(message);
-	size_t n = json ? json_dumpb(json, NULL, 0, PRINT_FLAGS) : 0;
-	char *text = n ? malloc(n + 2) : NULL;
+	size_t n = 0;
+	char *text = json ? dump(json, &n) : NULL;
 
-	if (text && json_dumpb(json, text, n, PRINT_FLAGS) != n) {
-		free(text);
-		text = NULL;
-	}
 	json_decref(json);
 	if (!text)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED,

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "agent/validate_device.h"
+#include "agent/vm_restart_rule.h"
 #include "vmm/vmm.h"
 
 static_assert(CMDLINE_MAX_LENGTH == VMM_CMDLINE_MAX - 1,
@@ -200,37 +202,6 @@ static int validate_cmdline(const Croft__V1__VmSpec *spec, struct error *err)
 	return 0;
 }
 
-static int validate_disk(const Croft__V1__VmSpec *spec, size_t i, struct error *err)
-{
-	const Croft__V1__DiskSpec *d = spec->disks[i];
-	char field[ERROR_FIELD_MAX];
-	int r;
-
-	snprintf(field, sizeof(field), "/spec/disks/%zu/name", i);
-	r = validate_name(field, d->name, err);
-	for (size_t j = 0; r == 0 && j < i; j++)
-		if (strcmp(spec->disks[j]->name, d->name) == 0)
-			r = raise_twice(field, d->name, err);
-	if (r == 0 && d->image_disk[0]) {
-		snprintf(field, sizeof(field), "/spec/disks/%zu/image_disk", i);
-		r = validate_name(field, d->image_disk, err);
-	}
-	if (r < 0)
-		return r;
-
-	snprintf(field, sizeof(field), "/spec/disks/%zu/size_bytes", i);
-	if (!d->image_disk[0] && d->size_bytes == 0)
-		return error_raise_field(err, field, "a disk without image_disk needs a size");
-	if (d->size_bytes % 512)
-		return error_raise_field(err, field, "%" PRIu64 " is not a multiple of 512",
-					 d->size_bytes);
-	if (d->size_bytes > INT64_MAX)
-		return error_raise_field(err, field,
-					 "%" PRIu64 " bytes: at most %" PRIi64 " are allowed",
-					 d->size_bytes, INT64_MAX);
-	return 0;
-}
-
 static int validate_spec(const Croft__V1__VmSpec *spec, uint64_t memory_max, unsigned int vcpus_max,
 			 struct error *err)
 {
@@ -246,12 +217,9 @@ static int validate_spec(const Croft__V1__VmSpec *spec, uint64_t memory_max, uns
 		r = validate_name("/spec/image", spec->image, err);
 	if (r == 0)
 		r = validate_cmdline(spec, err);
-	if (r == 0 && spec->n_disks > VMM_DISKS_MAX)
-		r = error_raise_field(err, "/spec/disks", "%zu disks: at most %u are allowed",
-				      spec->n_disks, VMM_DISKS_MAX);
-	for (size_t i = 0; r == 0 && i < spec->n_disks; i++)
-		r = validate_disk(spec, i, err);
-	return r;
+	if (r == 0)
+		r = validate_devices(spec, err);
+	return r < 0 ? r : restart_validate(spec->restart, err);
 }
 
 int validate_vm(const Croft__V1__Vm *vm, uint64_t memory_max, unsigned int vcpus_max,

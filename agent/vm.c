@@ -5,8 +5,8 @@
 
 #include <dirent.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "agent/allow.h"
 #include "agent/config.h"
 #include "agent/event.h"
 #include "agent/health.h"
@@ -17,6 +17,8 @@
 #include "agent/state.h"
 #include "agent/trash.h"
 #include "agent/validate.h"
+#include "agent/vm_live.h"
+#include "agent/vm_restart.h"
 #include "agent/vm_run.h"
 #include "agent/vm_state.h"
 #include "agent/vm_update.h"
@@ -123,11 +125,12 @@ struct vm_record *vm_record_find(struct service *service, const char *name, stru
 	return vm;
 }
 
-static struct vm_record *vm_record_free(struct vm_record *vm)
+static struct vm_record *vm_record_free(struct service *service, struct vm_record *vm)
 {
 	if (!vm)
 		return NULL;
-	recording_free(vm->console);
+	vm_restart_free(service, vm->restart);
+	vm_consoles_free(vm->consoles);
 	message_free(vm->msg);
 	free(vm);
 	return NULL;
@@ -146,8 +149,9 @@ static struct vm_record *add(struct service *service, Croft__V1__Vm *msg)
 	vm->record = (struct record){
 		.kind = "vm", .name = msg->name, .message = &msg->base, .revision = &msg->revision
 	};
-	if (table_add(&service->vms, msg->name, vm) < 0)
-		return vm_record_free(vm);
+	vm->restart = vm_restart_new(vm);
+	if (!vm->restart || table_add(&service->vms, msg->name, vm) < 0)
+		return vm_record_free(service, vm);
 	return vm;
 }
 
@@ -169,18 +173,27 @@ int vm_check_image_disks(struct service *service, const Croft__V1__Vm *vm,
 	return validate_image_disks(vm, image, &copies, err);
 }
 
+/* Asked until it is told, because it costs more than all the rest of a definition; 0: not yet. */
+static unsigned int known_vcpus_max(struct service *service)
+{
+	struct vmm_host host;
+
+	if (!service->vcpus_max && vmm_host_probe(service->config->backend, &host, NULL) == 0)
+		service->vcpus_max = host.vcpus_max < VMM_VCPUS_MAX ? host.vcpus_max
+								    : VMM_VCPUS_MAX;
+	return service->vcpus_max;
+}
+
 /* What the host has in all: whether it is free is asked at the start. */
 int vm_check_wish(struct service *service, const Croft__V1__Vm *wish, struct error *err)
 {
-	struct vmm_host host;
-	unsigned int vcpus_max = VMM_VCPUS_MAX;
+	unsigned int vcpus_max = known_vcpus_max(service);
 	const struct image_record *image;
 	int r;
 
-	if (vmm_host_probe(service->config->backend, &host, NULL) == 0 &&
-	    host.vcpus_max < vcpus_max)
-		vcpus_max = host.vcpus_max;
-	r = validate_vm(wish, health_memory_total(), vcpus_max, err);
+	r = validate_vm(wish, health_memory_total(), vcpus_max ? vcpus_max : VMM_VCPUS_MAX, err);
+	if (r == 0)
+		r = allow_check_spec(service->config, wish->spec, err);
 	if (r < 0)
 		return r;
 	image = table_find(&service->images, wish->spec->image);
@@ -274,7 +287,8 @@ int vm_record_delete(struct service *service, struct vm_record *vm, const char *
 	removal = calloc(1, sizeof(*removal));
 	if (!removal)
 		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	if (record_forget(service, &vm->record, err) < 0) {
+	if (vm_restart_forget(service, vm, err) < 0 ||
+	    record_forget(service, &vm->record, err) < 0) {
 		free(removal);
 		return -ENOMEM;
 	}
@@ -287,7 +301,7 @@ int vm_record_delete(struct service *service, struct vm_record *vm, const char *
 						  .object = vm->msg->name,
 						  .actor = actor });
 	log_info("vms/%s: deleted", vm->msg->name);
-	vm_record_free(vm);
+	vm_record_free(service, vm);
 	return 0;
 }
 
@@ -311,46 +325,6 @@ void vm_discard_disk(struct service *service, const struct vm_record *vm, const 
 	service_empty_trash(service);
 }
 
-static void console_news(void *data)
-{
-	service_nudge(data);
-}
-
-/* <vm_dir>/<uid>, and the console in it. */
-int vm_open_console(struct service *service, struct vm_record *vm, bool make, struct error *err)
-{
-	_cleanup_free_ char *dir = NULL;
-	_cleanup_free_ char *path = NULL;
-
-	if (vm->console)
-		return 0;
-	if (asprintf(&dir, "%s/%s", service->vm_dir, vm->msg->uid) < 0)
-		dir = NULL;
-	if (!dir || asprintf(&path, "%s/console", dir) < 0) {
-		path = NULL;
-		return error_raise(err, ERROR_RESOURCE_EXHAUSTED, "out of memory");
-	}
-	if (!make && access(path, F_OK) < 0)
-		return 0;
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return error_raise_errno(err,
-					 errno == ENOSPC ? ERROR_RESOURCE_EXHAUSTED
-							 : ERROR_INTERNAL,
-					 errno, "make %s", dir);
-	return recording_open(&vm->console, path, console_news, service, err);
-}
-
-int vm_record_console(struct service *service, struct vm_record *vm, struct recording **out,
-		      struct error *err)
-{
-	int r = vm_open_console(service, vm, false, err);
-
-	if (r < 0)
-		return error_widen(err, "VM \"%s\": console", vm->msg->name);
-	*out = vm->console;
-	return 0;
-}
-
 /* --- Loading --- */
 
 static int load(void *data, const char *name, const void *bytes, size_t n, struct error *err)
@@ -369,6 +343,9 @@ static int load(void *data, const char *name, const void *bytes, size_t n, struc
 	if (vm_record_live(vm)) {
 		vm_set_end(vm, REASON(vmm_crash), "the agent ended while the VM ran");
 		vm_set_operation(vm, NULL);
+		if (msg->status->vsock_path[0])
+			unlink(msg->status->vsock_path);
+		vm_live_clear(vm);
 		vm_set_state(service, vm, STATE(STOPPED));
 	}
 	return 0;
@@ -403,6 +380,6 @@ void vm_records_sweep(struct service *service)
 void vm_records_free(struct service *service)
 {
 	for (size_t i = 0; i < service->vms.count; i++)
-		vm_record_free(service->vms.entries[i].record);
+		vm_record_free(service, service->vms.entries[i].record);
 	table_clear(&service->vms);
 }

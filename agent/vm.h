@@ -8,23 +8,22 @@
 #ifndef CROFT_AGENT_VM_H
 #define CROFT_AGENT_VM_H
 
-#include "agent/auth.h"
-#include "agent/console.h"
 #include "agent/operation.h"
 #include "agent/record.h"
+#include "agent/vm_console.h"
 #include "croft/v1/vm.pb-c.h"
 #include "vmm/vmm.h"
 
 struct vm_run;
+struct vm_restart;
 
 struct vm_record {
 	struct record record;
 	Croft__V1__Vm *msg;
-	struct recording *console; /* NULL until it is first wanted */
-	struct vm_run *run;	   /* from a start until its vmm is freed */
-	struct operation *op;	   /* that works on it now */
-	uint64_t writer;	   /* session of the attached client that types; 0: none */
-	char writer_actor[AUTH_ACTOR_MAX];
+	struct vm_console *consoles; /* those that were wanted so far */
+	struct vm_run *run;	     /* from a start until its vmm is freed */
+	struct operation *op;	     /* that works on it now */
+	struct vm_restart *restart;  /* what its restart policy remembers */
 };
 
 /* NULL with NOT_FOUND when there is none of that name. */
@@ -43,9 +42,12 @@ Croft__V1__Vm *vm_new_message(const Croft__V1__Vm *wish);
 int vm_record_delete(struct service *service, struct vm_record *vm, const char *actor,
 		     struct error *err);
 
-/* Errors: CONFLICT with the state, RESOURCE_EXHAUSTED for memory that the host does not have now, UNAVAILABLE. */
-int vm_record_start(struct service *service, struct vm_record *vm, const char *actor,
-		    struct error *err);
+/*
+ * Starts it; this and the next two answer the operation, or NULL. Errors: CONFLICT with the state, RESOURCE_EXHAUSTED for
+ * memory that the host does not have now, UNAVAILABLE.
+ */
+struct operation *vm_record_start(struct service *service, struct vm_record *vm, const char *actor,
+				  struct error *err);
 
 /* How a guest is ended: it is asked, and forced after patience_ns; at once for 0, also when it is being asked. */
 struct vm_stop {
@@ -53,17 +55,18 @@ struct vm_stop {
 	const char *actor;
 };
 
-/* CONFLICT when it does not run. vm->op is the operation. */
-int vm_record_stop(struct service *service, struct vm_record *vm, const struct vm_stop *how,
-		   struct error *err);
+/* One that waits for a restart waits no more, and the operation has ended. CONFLICT when it neither runs nor waits. */
+struct operation *vm_record_stop(struct service *service, struct vm_record *vm,
+				 const struct vm_stop *how, struct error *err);
 
 /* The end and a new start in one operation; of one that does not run the start. CONFLICT while it comes up or goes down. */
-int vm_record_restart(struct service *service, struct vm_record *vm, const struct vm_stop *how,
-		      struct error *err);
+struct operation *vm_record_restart(struct service *service, struct vm_record *vm,
+				    const struct vm_stop *how, struct error *err);
 
 /* The checks of the three alone, for a dry run. */
 int vm_check_start(struct service *service, const struct vm_record *vm, struct error *err);
-int vm_check_stop(const struct vm_record *vm, uint64_t patience_ns, struct error *err);
+int vm_check_stop(struct service *service, const struct vm_record *vm, uint64_t patience_ns,
+		  struct error *err);
 int vm_check_restart(struct service *service, const struct vm_record *vm, uint64_t patience_ns,
 		     struct error *err);
 
@@ -81,9 +84,8 @@ const Croft__V1__VmSpec *vm_record_ran_with(const struct vm_record *vm);
 /* The name of its image. */
 const char *vm_record_image(const struct vm_record *vm);
 
-/* The console, opened if need be; NULL without error when nothing was ever recorded. */
-int vm_record_console(struct service *service, struct vm_record *vm, struct recording **out,
-		      struct error *err);
+/* A child process has ended: tells in the status of a VM that runs when it was one of its own. */
+void vm_records_child_ended(struct service *service);
 
 /* Brings the records back; VMs that ran when the agent ended are STOPPED with vmm_crash. */
 int vm_records_load(struct service *service, struct error *err);

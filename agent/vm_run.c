@@ -5,123 +5,51 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/random.h>
 
+#include "agent/allow.h"
 #include "agent/config.h"
 #include "agent/disk.h"
-#include "agent/fake_guest.h"
 #include "agent/log.h"
 #include "agent/message.h"
+#include "agent/vm.h"
 
-/* --- The plan --- */
-
-static char *path_of(const char *dir, const char *name, const char *suffix)
-{
-	char *path;
-
-	return asprintf(&path, "%s/%s%s", dir, name, suffix) < 0 ? NULL : path;
-}
-
-static const Croft__V1__ImageDisk *image_disk(const Croft__V1__Image *image, const char *name)
-{
-	for (size_t i = 0; i < image->status->n_disks; i++)
-		if (strcmp(image->status->disks[i]->name, name) == 0)
-			return image->status->disks[i];
-	return NULL;
-}
-
-/* A disk that nobody ever wrote, and that is not enlarged, is the image's file itself. */
-static bool plan_disk(struct vm_run_disk *out, const char *vm_dir, const char *blob_dir,
-		      const Croft__V1__DiskSpec *spec, const Croft__V1__ImageDisk *of)
-{
-	out->name = strdup(spec->name);
-	out->read_only = spec->read_only || (of && of->read_only);
-	out->size = spec->size_bytes;
-	out->path = path_of(vm_dir, spec->name, ".raw");
-	out->own = !of || !out->read_only || spec->size_bytes > of->file->size ||
-		   (out->path && access(out->path, F_OK) == 0);
-	if (!out->own) {
-		free(out->path);
-		out->path = path_of(blob_dir, of->file->sha256, "");
-	}
-	if (out->own && of)
-		out->source = path_of(blob_dir, of->file->sha256, "");
-	return out->name && out->path && (!out->own || !of || out->source);
-}
-
-static char *join_cmdline(const char *cmdline, const char *append)
-{
-	char *all;
-
-	return asprintf(&all, "%s%s%s", cmdline, cmdline[0] && append[0] ? " " : "", append) < 0
-		       ? NULL
-		       : all;
-}
+#define BOUNCE_DEFAULT (16ull << 20) /* bytes */
+#define CID_TRIES      8u
+#define CID_RANDOM     0x40000000u /* context ids from here on are drawn by lot */
 
 uint64_t vm_run_balloon(uint64_t memory, uint64_t target)
 {
 	return target && target < memory ? memory - target : 0;
 }
 
-struct vm_run *vm_run_new(struct service *service, const Croft__V1__Vm *vm,
+static void take_consoles(struct vm_run *run, const struct vm_record *vm)
+{
+	run->console = vm_console_known(vm, "")->recording;
+	for (size_t i = 0; i < run->spec->n_ports; i++)
+		run->ports[i] = vm_console_known(vm, run->spec->ports[i])->recording;
+}
+
+struct vm_run *vm_run_new(struct service *service, struct vm_record *vm,
 			  const Croft__V1__Image *image)
 {
-	const Croft__V1__VmSpec *spec = vm->spec;
 	struct vm_run *run = calloc(1, sizeof(*run));
-	struct vm_plan *plan = run ? &run->plan : NULL;
-	const char *script;
 
 	if (!run)
 		return NULL;
-	plan->backend = service->config->backend;
-	plan->vcpus = spec->vcpus;
-	plan->memory = spec->memory_bytes;
-	plan->balloon = vm_run_balloon(spec->memory_bytes, spec->memory_target_bytes);
-	run->spec = message_copy(&spec->base);
-	plan->name = strdup(vm->name);
-	plan->dir = path_of(service->vm_dir, vm->uid, "");
-	plan->kernel = path_of(service->blob_dir, image->status->kernel->sha256, "");
-	plan->cmdline = join_cmdline(spec->cmdline[0] ? spec->cmdline : image->status->cmdline,
-				     spec->cmdline_append);
-	if (image->status->initrd)
-		plan->initrd = path_of(service->blob_dir, image->status->initrd->sha256, "");
-	if (!run->spec || !plan->name || !plan->dir || !plan->kernel || !plan->cmdline ||
-	    (image->status->initrd && !plan->initrd))
+	run->vm = vm;
+	run->spec = message_copy(&vm->msg->spec->base);
+	if (!run->spec || !vm_plan_make(&run->plan, service, vm, image))
 		return vm_run_free(run);
-	script = service->config->fake_script[0] ? service->config->fake_script
-						 : fake_guest_script(plan->cmdline);
-	if (script) {
-		plan->fake_script = strdup(script);
-		if (!plan->fake_script)
-			return vm_run_free(run);
-	}
-	for (size_t i = 0; i < spec->n_disks; i++) {
-		struct vm_run_disk *disk = &plan->disks[plan->disk_count++];
-
-		if (!plan_disk(disk, plan->dir, service->blob_dir, spec->disks[i],
-			       image_disk(image, spec->disks[i]->image_disk)))
-			return vm_run_free(run);
-	}
+	take_consoles(run, vm);
 	return run;
 }
 
 struct vm_run *vm_run_free(struct vm_run *run)
 {
-	struct vm_plan *plan = run ? &run->plan : NULL;
-
 	if (!run)
 		return NULL;
-	for (unsigned int i = 0; i < plan->disk_count; i++) {
-		free(plan->disks[i].name);
-		free(plan->disks[i].path);
-		free(plan->disks[i].source);
-	}
-	free(plan->name);
-	free(plan->dir);
-	free(plan->kernel);
-	free(plan->initrd);
-	free(plan->cmdline);
-	free(plan->fake_script);
+	vm_plan_clear(&run->plan);
 	message_free(run->spec);
 	free(run);
 	return NULL;
@@ -134,6 +62,13 @@ static void on_console(void *data, const void *bytes, size_t n)
 	struct vm_run *run = data;
 
 	recording_append(run->console, bytes, n);
+}
+
+static void on_port(void *data, unsigned int port, const void *bytes, size_t n)
+{
+	struct vm_run *run = data;
+
+	recording_append(run->ports[port], bytes, n);
 }
 
 static void on_device_broken(void *data, const char *device, uint64_t times)
@@ -192,6 +127,29 @@ static int make_disks(struct job *job, const struct vm_plan *plan, struct error 
 	return 0;
 }
 
+static int open_disk(int *fd, const struct vm_plan *plan, const struct vm_run_disk *d,
+		     struct error *err)
+{
+	const struct allow_device device = { .path = d->path,
+					     .device = d->device,
+					     .read_only = d->read_only };
+
+	if (!d->block)
+		return open_file(fd, d->path, d->read_only ? O_RDONLY : O_RDWR, d->name, err);
+	if (allow_open_device(plan->config, &device, fd, err) == 0)
+		return 0;
+	if (err->code == ERROR_NOT_FOUND)
+		err->code = ERROR_UNAVAILABLE;
+	return error_widen(err, "disk \"%s\"", d->name);
+}
+
+struct vmm_limit vm_run_limit(const Croft__V1__RateLimit *limit)
+{
+	return limit ? (struct vmm_limit){ .bytes_per_s = limit->bytes_per_second,
+					   .ops_per_s = limit->operations_per_second }
+		     : (struct vmm_limit){ 0 };
+}
+
 static int open_files(struct files *f, struct vmm_disk *disks, const struct vm_plan *plan,
 		      struct error *err)
 {
@@ -201,13 +159,90 @@ static int open_files(struct files *f, struct vmm_disk *disks, const struct vm_p
 		r = open_file(&f->initrd, plan->initrd, O_RDONLY, "initrd", err);
 	for (unsigned int i = 0; r == 0 && i < plan->disk_count; i++) {
 		const struct vm_run_disk *d = &plan->disks[i];
+		const Croft__V1__DiskSpec *spec = plan->spec->disks[i];
 
-		r = open_file(&f->disks[i], d->path, d->read_only ? O_RDONLY : O_RDWR, d->name,
-			      err);
+		r = open_disk(&f->disks[i], plan, d, err);
 		disks[i] = (struct vmm_disk){ .name = d->name,
+					      .serial = spec->serial[0] ? spec->serial : NULL,
 					      .fd = f->disks[i],
-					      .read_only = d->read_only };
+					      .read_only = d->read_only,
+					      .queues = spec->queues,
+					      .limit = vm_run_limit(spec->limit) };
 	}
+	return r;
+}
+
+/* The devices that have a peer. */
+static void describe_peers(struct vmm_net *nets, struct vmm_fs *shares, const struct vm_run *run)
+{
+	const struct vm_plan *plan = &run->plan;
+
+	for (unsigned int i = 0; i < run->peers.net_count; i++) {
+		const Croft__V1__NetworkSpec *spec = plan->spec->networks[i];
+
+		nets[i] = (struct vmm_net){
+			.name = spec->name,
+			.kind = spec->kind == CROFT__V1__NETWORK_SPEC__KIND__tap ? VMM_NET_TAP
+										 : VMM_NET_STREAM,
+			.fd = run->peers.nets[i].fd,
+			.any_source = spec->any_source,
+			.down = spec->link_down,
+			.receive = vm_run_limit(spec->receive),
+			.transmit = vm_run_limit(spec->transmit),
+		};
+		memcpy(nets[i].mac, plan->macs[i], sizeof(nets[i].mac));
+	}
+	for (unsigned int i = 0; i < run->peers.share_count; i++)
+		shares[i] = (struct vmm_fs){ .tag = plan->spec->shares[i]->name,
+					     .fd = run->peers.shares[i].fd };
+}
+
+/* What of the configuration is the same in whatever way the rest is. */
+static void describe(struct vmm_config *config, const struct vm_plan *plan)
+{
+	const Croft__V1__VmSpec *spec = plan->spec;
+
+	*config = (struct vmm_config){
+		.backend = plan->backend,
+		.name = plan->name,
+		.vcpus = plan->vcpus,
+		.memory = plan->memory,
+		.lend = spec->protection == CROFT__V1__VM_SPEC__PROTECTION__protected,
+		.huge_pages = spec->huge_pages,
+		.cmdline = plan->cmdline,
+		.overlay = spec->device_tree_overlay.len ? spec->device_tree_overlay.data : NULL,
+		.overlay_size = spec->device_tree_overlay.len,
+		.disk_count = plan->disk_count,
+		.ports = (const char *const *)spec->ports,
+		.port_count = (unsigned int)spec->n_ports,
+		.fake_script = plan->fake_script,
+	};
+	if (config->lend)
+		config->bounce = spec->bounce_bytes ? spec->bounce_bytes : BOUNCE_DEFAULT;
+}
+
+/* A context id of another VMM of this host, of which we cannot know, is no reason to give up when any will do. */
+static int create_vmm(struct vmm **out, struct vm_plan *plan, struct vmm_config *config,
+		      const struct vmm_events *events, struct error *err)
+{
+	struct vmm_vsock vsock = { .path = plan->vsock_path };
+	int r = 0;
+
+	config->vsock = plan->cid ? &vsock : NULL;
+	for (unsigned int i = 0; i < CID_TRIES; i++) {
+		vsock.cid = plan->cid;
+		r = vmm_create(out, config, events, err);
+		if (r == 0 || err->code != ERROR_ALREADY_EXISTS || !plan->cid_chosen ||
+		    plan->vsock_path || getrandom(&plan->cid, sizeof(plan->cid), 0) < 0)
+			break;
+		plan->cid = CID_RANDOM + plan->cid % CID_RANDOM;
+	}
+	/*
+	 * The image's files are what its manifest says, but no kernel boots of them: nothing of this node is lost.
+	 * What exists already is a context id or a socket, and no VM of that name.
+	 */
+	if (r < 0 && (err->code == ERROR_DATA_LOSS || err->code == ERROR_ALREADY_EXISTS))
+		err->code = ERROR_CONFLICT;
 	return r;
 }
 
@@ -217,31 +252,31 @@ static int create(struct vm_run *run, struct vmm **out, struct error *err)
 						      .initrd = -1,
 						      .disks = { [0 ... VMM_DISKS_MAX - 1] = -1 } };
 	struct vmm_disk disks[VMM_DISKS_MAX] = { 0 };
-	const struct vm_plan *plan = &run->plan;
+	struct vmm_net nets[VMM_NETS_MAX] = { 0 };
+	struct vmm_fs shares[VMM_SHARES_MAX] = { 0 };
 	const struct vmm_events events = { .console = on_console,
 					   .device_broken = on_device_broken,
+					   .port = on_port,
 					   .exited = on_exited,
 					   .data = run };
-	struct vmm_config config = {
-		.backend = plan->backend,
-		.name = plan->name,
-		.vcpus = plan->vcpus,
-		.memory = plan->memory,
-		.cmdline = plan->cmdline,
-		.disks = disks,
-		.disk_count = plan->disk_count,
-		.fake_script = plan->fake_script,
-	};
-	int r = open_files(&files, disks, plan, err);
+	struct vmm_config config;
+	int r = open_files(&files, disks, &run->plan, err);
 
+	if (r == 0)
+		r = vm_peers_open(&run->peers, &run->plan, err);
 	if (r < 0)
 		return r;
+	describe(&config, &run->plan);
+	describe_peers(nets, shares, run);
 	config.kernel_fd = files.kernel;
 	config.initrd_fd = files.initrd;
-	r = vmm_create(out, &config, &events, err);
-	/* The image's files are what its manifest says, but no kernel boots of them: nothing of this node is lost. */
-	if (r < 0 && err->code == ERROR_DATA_LOSS)
-		err->code = ERROR_CONFLICT;
+	config.disks = disks;
+	config.nets = nets;
+	config.net_count = run->peers.net_count;
+	config.shares = shares;
+	config.share_count = run->peers.share_count;
+	r = create_vmm(out, &run->plan, &config, &events, err);
+	vm_peers_hand_over(&run->peers);
 	return r;
 }
 
@@ -283,7 +318,8 @@ void vm_run_start_work(struct job *job)
 {
 	struct vm_run *run = CONTAINER_OF(job, struct vm_run, job);
 
-	start(run, &run->error);
+	if (start(run, &run->error) < 0)
+		vm_peers_close(&run->peers);
 }
 
 void vm_run_end_work(struct job *job)
@@ -291,4 +327,5 @@ void vm_run_end_work(struct job *job)
 	struct vm_run *run = CONTAINER_OF(job, struct vm_run, job);
 
 	run->vmm = vmm_free(run->vmm);
+	vm_peers_close(&run->peers);
 }

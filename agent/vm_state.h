@@ -36,7 +36,4 @@ char *vm_disk_path(const struct service *service, const Croft__V1__Vm *vm, const
 /* Moves that file, if it is there, to the trash. No run may use it. */
 void vm_discard_disk(struct service *service, const struct vm_record *vm, const char *disk);
 
-/* Opens the console; makes it and the VM's directory if they are not there and `make` is true. */
-int vm_open_console(struct service *service, struct vm_record *vm, bool make, struct error *err);
-
 #endif

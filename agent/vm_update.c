@@ -13,11 +13,15 @@
 #include "agent/message.h"
 #include "agent/state.h"
 #include "agent/validate.h"
+#include "agent/vm_live.h"
+#include "agent/vm_restart.h"
 #include "agent/vm_run.h"
 #include "agent/vm_state.h"
 
-#define SPEC &croft__v1__vm_spec__descriptor
-#define DISK &croft__v1__disk_spec__descriptor
+#define SPEC  &croft__v1__vm_spec__descriptor
+#define DISK  &croft__v1__disk_spec__descriptor
+#define NET   &croft__v1__network_spec__descriptor
+#define SHARE &croft__v1__share_spec__descriptor
 
 const struct vm_field vm_fields[] = {
 	{ SPEC, "vcpus", VM_RESTART },
@@ -27,24 +31,64 @@ const struct vm_field vm_fields[] = {
 	{ SPEC, "cmdline_append", VM_RESTART },
 	{ SPEC, "disks", VM_RESTART },
 	{ SPEC, "memory_target_bytes", VM_LIVE },
+	{ SPEC, "protection", VM_RESTART },
+	{ SPEC, "bounce_bytes", VM_RESTART },
+	{ SPEC, "huge_pages", VM_RESTART },
+	{ SPEC, "networks", VM_RESTART },
+	{ SPEC, "no_network", VM_RESTART },
+	{ SPEC, "vsock", VM_RESTART },
+	{ SPEC, "ports", VM_RESTART },
+	{ SPEC, "device_tree_overlay", VM_RESTART },
+	{ SPEC, "shares", VM_RESTART },
+	{ SPEC, "restart", VM_LIVE },
 	{ DISK, "image_disk", VM_NEVER },
-	{ DISK, "size_bytes", VM_RESTART },
+	{ DISK, "size_bytes", VM_LIVE },
 	{ DISK, "read_only", VM_RESTART },
+	{ DISK, "serial", VM_RESTART },
+	{ DISK, "queues", VM_RESTART },
+	{ DISK, "limit", VM_LIVE },
+	{ DISK, "block_device", VM_NEVER },
+	{ NET, "kind", VM_RESTART },
+	{ NET, "bridge", VM_RESTART },
+	{ NET, "mac", VM_RESTART },
+	{ NET, "any_source", VM_RESTART },
+	{ NET, "link_down", VM_LIVE },
+	{ NET, "receive", VM_LIVE },
+	{ NET, "transmit", VM_LIVE },
+	{ SHARE, "path", VM_RESTART },
+	{ SHARE, "read_only", VM_RESTART },
 };
 const size_t vm_field_count = ARRAY_SIZE(vm_fields);
 
 /* What vm_changes() has bits for. */
 static const char *const pointers[] = {
-	"/labels",	 "/spec/vcpus",		 "/spec/memory_bytes", "/spec/image",
-	"/spec/cmdline", "/spec/cmdline_append", "/spec/disks",	       "/spec/memory_target_bytes",
+	"/labels",
+	"/spec/vcpus",
+	"/spec/memory_bytes",
+	"/spec/image",
+	"/spec/cmdline",
+	"/spec/cmdline_append",
+	"/spec/disks",
+	"/spec/memory_target_bytes",
+	"/spec/protection",
+	"/spec/bounce_bytes",
+	"/spec/huge_pages",
+	"/spec/networks",
+	"/spec/no_network",
+	"/spec/vsock",
+	"/spec/ports",
+	"/spec/device_tree_overlay",
+	"/spec/shares",
+	"/spec/restart",
 };
 
+/* A part that is not in the table is a name, which says what the others belong to. */
 static enum vm_effect effect_of(const ProtobufCMessageDescriptor *type, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(vm_fields); i++)
 		if (vm_fields[i].type == type && strcmp(vm_fields[i].name, name) == 0)
 			return vm_fields[i].effect;
-	return VM_LIVE;
+	return VM_RESTART;
 }
 
 /* --- Differences --- */
@@ -69,6 +113,63 @@ static bool labels_differ(const Croft__V1__Vm *a, const Croft__V1__Vm *b)
 			return true;
 	}
 	return false;
+}
+
+static bool is_listed(const ProtobufCMessageDescriptor *type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(vm_fields); i++)
+		if (vm_fields[i].type == type)
+			return true;
+	return false;
+}
+
+static bool item_waits(const ProtobufCMessage *a, const ProtobufCMessage *b)
+{
+	const ProtobufCMessageDescriptor *type = a->descriptor;
+
+	for (unsigned int i = 0; i < type->n_fields; i++)
+		if (effect_of(type, type->fields[i].name) != VM_LIVE &&
+		    message_field_differs(a, b, &type->fields[i]))
+			return true;
+	return false;
+}
+
+/* Whether what differs in the field, of items with effects of their own, is more than what is live in them. */
+static bool list_waits(const ProtobufCMessage *a, const ProtobufCMessage *b,
+		       const ProtobufCFieldDescriptor *field)
+{
+	ProtobufCMessage *const *left, *const *right;
+	size_t n, m;
+
+	memcpy(&left, (const char *)a + field->offset, sizeof(left));
+	memcpy(&right, (const char *)b + field->offset, sizeof(right));
+	memcpy(&n, (const char *)a + field->quantifier_offset, sizeof(n));
+	memcpy(&m, (const char *)b + field->quantifier_offset, sizeof(m));
+	for (size_t i = 0; n == m && i < n; i++)
+		if (item_waits(left[i], right[i]))
+			return true;
+	return n != m;
+}
+
+static bool field_waits(const Croft__V1__VmSpec *a, const Croft__V1__VmSpec *b,
+			const ProtobufCFieldDescriptor *field)
+{
+	if (effect_of(SPEC, field->name) != VM_RESTART ||
+	    !message_field_differs(&a->base, &b->base, field))
+		return false;
+	return field->label != PROTOBUF_C_LABEL_REPEATED || !is_listed(field->descriptor) ||
+	       list_waits(&a->base, &b->base, field);
+}
+
+unsigned int vm_changes_waiting(const Croft__V1__VmSpec *ran, const Croft__V1__VmSpec *spec)
+{
+	const ProtobufCMessageDescriptor *type = SPEC;
+	unsigned int changes = 0;
+
+	for (unsigned int i = 0; i < type->n_fields; i++)
+		if (field_waits(ran, spec, &type->fields[i]))
+			changes |= VM_CHANGED_LABELS << (i + 1);
+	return changes;
 }
 
 static unsigned int spec_changes(const Croft__V1__VmSpec *a, const Croft__V1__VmSpec *b)
@@ -101,18 +202,15 @@ const char *vm_change_next(unsigned int *changes)
 static void fill_pending(Croft__V1__VmStatus *status, const Croft__V1__VmSpec *ran,
 			 const Croft__V1__VmSpec *spec)
 {
-	unsigned int changes = ran ? spec_changes(ran, spec) : 0;
+	unsigned int changes = ran ? vm_changes_waiting(ran, spec) : 0;
 	const char *pointer;
 
 	for (size_t i = 0; i < status->n_pending; i++)
 		free(status->pending[i]);
 	status->n_pending = 0;
 	while ((pointer = vm_change_next(&changes))) {
-		char *copy;
+		char *copy = strdup(pointer);
 
-		if (effect_of(SPEC, pointer + strlen("/spec/")) != VM_RESTART)
-			continue;
-		copy = strdup(pointer);
 		if (!copy || message_append(&status->pending, &status->n_pending, copy) < 0)
 			free(copy);
 	}
@@ -230,21 +328,6 @@ static void discard_namesakes(struct service *service, struct vm_record *vm,
 
 /* --- The update --- */
 
-static int set_balloon(struct vm_record *vm, const Croft__V1__VmSpec *new, struct error *err)
-{
-	struct vmm *vmm = vm_record_vmm(vm);
-
-	if (!vmm || new->memory_target_bytes == vm->msg->spec->memory_target_bytes)
-		return 0;
-	if (vmm_set_balloon(vmm,
-			    vm_run_balloon(vm->run->spec->memory_bytes, new->memory_target_bytes),
-			    err) < 0) {
-		snprintf(err->field, sizeof(err->field), "/spec/memory_target_bytes");
-		return error_widen(err, "VM \"%s\"", vm->msg->name);
-	}
-	return 0;
-}
-
 static void tell_update(struct service *service, struct vm_record *vm, unsigned int changes,
 			const char *actor)
 {
@@ -279,8 +362,10 @@ static void take_in(struct service *service, struct vm_record *vm, Croft__V1__Vm
 	if (!vm->run)
 		vm_discard_disks(service, vm, merged->spec);
 	vm_set_pending(vm);
+	vm_live_show(vm);
 	record_touch(service, &vm->record);
 	tell_update(service, vm, changes, update->actor);
+	vm_restart_changed(service, vm);
 }
 
 static int check(struct service *service, struct vm_record *vm, Croft__V1__Vm *merged,
@@ -293,7 +378,7 @@ static int check(struct service *service, struct vm_record *vm, Croft__V1__Vm *m
 		r = vm_check_wish(service, merged, err);
 	if (r == 0)
 		r = check_disks(vm, merged->spec, err);
-	return r;
+	return r < 0 ? r : vm_live_check(vm, merged->spec, err);
 }
 
 int vm_record_update(struct service *service, struct vm_record *vm, const struct vm_update *update,
@@ -311,7 +396,7 @@ int vm_record_update(struct service *service, struct vm_record *vm, const struct
 		return 0;
 	}
 	if (r == 0)
-		r = set_balloon(vm, merged->spec, err);
+		r = vm_live_apply(vm, merged->spec, err);
 	if (r == 0)
 		take_in(service, vm, merged, update);
 	message_free(merged);

@@ -12,7 +12,7 @@
 enum vm_effect { VM_LIVE, VM_RESTART, VM_NEVER };
 
 struct vm_field {
-	const ProtobufCMessageDescriptor *type; /* of VmSpec or DiskSpec */
+	const ProtobufCMessageDescriptor *type; /* of VmSpec or what is inside it */
 	const char *name;
 	enum vm_effect effect;
 };
@@ -23,6 +23,9 @@ extern const size_t vm_field_count;
 /* One bit for the labels, then one for each field of VmSpec in the proto's order. */
 #define VM_CHANGED_LABELS 1u
 unsigned int vm_changes(const Croft__V1__Vm *a, const Croft__V1__Vm *b);
+
+/* The bits of what differs and waits for a start: what is live in a disk or a network is no difference. */
+unsigned int vm_changes_waiting(const Croft__V1__VmSpec *ran, const Croft__V1__VmSpec *spec);
 
 /* The JSON pointer of the lowest bit ("/labels", "/spec/vcpus"), which is taken out of *changes; NULL when there is none. */
 const char *vm_change_next(unsigned int *changes);
@@ -37,7 +40,7 @@ struct vm_update {
 /*
  * Changes labels and spec as the mask says, or nothing at all. *out, which the caller frees, is the VM as it then is, or
  * would be. Without a difference there is no new revision and no event. Errors: INVALID_ARGUMENT with the field; those of
- * vmm_set_balloon().
+ * vm_live.h.
  */
 int vm_record_update(struct service *service, struct vm_record *vm, const struct vm_update *update,
 		     Croft__V1__Vm **out, struct error *err);

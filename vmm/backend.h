@@ -11,10 +11,13 @@
 /* A VM in the hypervisor; each backend has its own. */
 struct backend;
 
+/* Which parcel of memory the bounce range is, for the resource manager; RAM is 0. */
+#define BACKEND_BOUNCE_LABEL 1u
+
 struct backend_config {
 	const char *script; /* of the fake backend; NULL for its own */
 	unsigned int vcpus;
-	struct mem *mem; /* for as long as the backend lives */
+	struct mem *mem; /* for as long as the backend lives; its bounce range stays shared */
 	gpa_t dtb;
 	uint64_t dtb_size; /* the room that the tree may grow into, not its length */
 	bool lend;

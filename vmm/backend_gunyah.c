@@ -15,8 +15,8 @@
 
 #include "api/gunyah/ioctl.h"
 
-#define DEVICE	     "/dev/gunyah"
-#define REGION_LABEL 0u
+#define DEVICE	  "/dev/gunyah"
+#define RAM_LABEL 0u
 
 struct vcpu_handle {
 	int fd;
@@ -163,27 +163,55 @@ static int gunyah_open(struct backend **out, const struct backend_config *config
 	return 0;
 }
 
-static int gunyah_load(struct backend *b, struct error *err)
+static int give_ram(struct backend *b, struct error *err)
 {
-	struct mem *mem = b->config.mem;
+	const struct mem *mem = b->config.mem;
 	struct gh_userspace_memory_region region = {
-		.label = REGION_LABEL,
+		.label = RAM_LABEL,
 		.flags = GH_MEM_ALLOW_READ | GH_MEM_ALLOW_WRITE | GH_MEM_ALLOW_EXEC,
 		.guest_phys_addr = mem->base.v,
 		.memory_size = mem->size,
 		.userspace_addr = (uintptr_t)mem->host,
-	};
-	struct gh_vm_dtb_config dtb = {
-		.guest_phys_addr = b->config.dtb.v,
-		.size = b->config.dtb_size,
 	};
 
 	if (b->config.lend && ioctl(b->vm_fd, GH_VM_ANDROID_LEND_USER_MEM, &region) < 0)
 		return failed(err, "lend memory to the VM");
 	if (!b->config.lend && ioctl(b->vm_fd, GH_VM_SET_USER_MEM_REGION, &region) < 0)
 		return failed(err, "share memory with the VM");
+	return 0;
+}
+
+static int share_bounce(struct backend *b, struct error *err)
+{
+	const struct mem_range *bounce = &b->config.mem->bounce;
+	struct gh_userspace_memory_region region = {
+		.label = BACKEND_BOUNCE_LABEL,
+		.flags = GH_MEM_ALLOW_READ | GH_MEM_ALLOW_WRITE,
+		.guest_phys_addr = bounce->base.v,
+		.memory_size = bounce->size,
+		.userspace_addr = (uintptr_t)bounce->host,
+	};
+
+	if (bounce->host && ioctl(b->vm_fd, GH_VM_SET_USER_MEM_REGION, &region) < 0)
+		return failed(err, "share bounce memory with the VM");
+	return 0;
+}
+
+static int gunyah_load(struct backend *b, struct error *err)
+{
+	struct gh_vm_dtb_config dtb = {
+		.guest_phys_addr = b->config.dtb.v,
+		.size = b->config.dtb_size,
+	};
+
+	int r = give_ram(b, err);
+
+	if (r == 0)
+		r = share_bounce(b, err);
+	if (r < 0)
+		return r;
 	/* The driver has pinned every page of it. */
-	mem->pinned = true;
+	b->config.mem->pinned = true;
 	if (ioctl(b->vm_fd, GH_VM_SET_DTB_CONFIG, &dtb) < 0)
 		return failed(err, "set the device tree");
 	return 0;
@@ -264,7 +292,7 @@ static int gunyah_start(struct backend *b, struct error *err)
 	if (r == 0)
 		return 0;
 	if (errno == ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-	    limit.rlim_cur < b->config.mem->size)
+	    limit.rlim_cur < mem_size(b->config.mem))
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM,
 					 "start VM (the limit of locked memory is %llu bytes)",
 					 (unsigned long long)limit.rlim_cur);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vmm/fdt.h"
+
 /* The first 64 bytes of an Image, little-endian. */
 struct image_header {
 	uint32_t code[2];
@@ -87,6 +89,9 @@ static int kernel_extent(const struct mem *mem, uint64_t loaded, struct boot_lay
 	if (r < 0)
 		return r;
 	layout->kernel_size = h.image_size > loaded ? h.image_size : loaded;
+	/* Where a driver for them is built in, so is the name that it is found by. */
+	layout->knows_dma_pools = memmem(mem->host, loaded, FDT_DMA_POOL, sizeof(FDT_DMA_POOL)) !=
+				  NULL;
 	if (layout->kernel_size > mem->size ||
 	    align_up(layout->kernel_size) + BOOT_DTB_SIZE > mem->size)
 		return too_small(mem, "the kernel", layout->kernel_size, err);

@@ -8,7 +8,10 @@
 #include "vmm/mem.h"
 
 #define BOOT_RAM_BASE 0x80000000ull
-#define BOOT_ALIGN    (2ull << 20)
+/* RAM ends with what the resource manager can address, and memory below it begins above devices. */
+#define BOOT_RAM_END (1ull << 36)
+#define BOOT_RAM_LOW 0x40000000ull
+#define BOOT_ALIGN   (2ull << 20)
 /* Room for the tree; the resource manager needs twice the tree's final size. */
 #define BOOT_DTB_SIZE (2ull << 20)
 
@@ -21,6 +24,7 @@ struct boot_layout {
 	gpa_t dtb;	      /* BOOT_DTB_SIZE bytes */
 	gpa_t initrd;
 	uint64_t initrd_size; /* 0: none */
+	bool knows_dma_pools; /* a Linux with DMA_RESTRICTED_POOL */
 };
 
 /*

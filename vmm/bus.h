@@ -29,6 +29,7 @@ struct mmio_ops {
 	void (*write)(struct mmio_device *dev, uint64_t off, unsigned int len, uint64_t value);
 	/* Writes the device's own node. */
 	void (*describe)(const struct mmio_device *dev, struct fdt_tree *tree);
+	bool dma; /* it works in guest memory */
 };
 
 struct mmio_device {

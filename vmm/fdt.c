@@ -10,7 +10,10 @@
 #include "vmm/vmm.h"
 
 #define GIC_PHANDLE    1u
+#define POOL_PHANDLE   4u
 #define CLOCK_HZ       24000000u
+#define MIB	       (1ull << 20)
+#define SLAB	       2048u /* the unit of Linux's bounce buffers, in bytes */
 #define OVERLAY_DEPTH  16u
 #define IMAGE_NAME_MAX 79 /* the resource manager takes fewer than 80 bytes */
 
@@ -23,6 +26,7 @@
 struct fdt_tree {
 	void *blob;
 	int error; /* of libfdt, the first one */
+	bool pool; /* devices that work in guest memory are tied to POOL_PHANDLE */
 };
 
 static void keep(struct fdt_tree *tree, int r)
@@ -111,11 +115,53 @@ static void two_cells(struct fdt_tree *tree)
 	tree_u32(tree, "#size-cells", 2);
 }
 
+void tree_dma(struct fdt_tree *tree)
+{
+	tree_flag(tree, "dma-coherent");
+	if (tree->pool)
+		tree_u32(tree, "memory-region", POOL_PHANDLE);
+}
+
+/* Whether devices reach the bounce range by way of ZONE_DMA. */
+static bool by_zone(const struct fdt_config *config)
+{
+	return config->bounce.size > 0 && !config->bounce.pool;
+}
+
+/* Linux rounds the number of its bounce buffers to a power of two; the rest is for rings. */
+static unsigned int slabs_of(uint64_t size)
+{
+	uint64_t rings = size < 8 * MIB ? size / 4 : 2 * MIB, slabs = 1;
+
+	while (2 * slabs * SLAB <= size - rings)
+		slabs *= 2;
+	return (unsigned int)slabs;
+}
+
+/*
+ * Bounce buffers and the rings of the devices are in ZONE_DMA, nothing else has a claim to it, and
+ * nothing falls back to it that the guest would not show. Ahead of the user's words, which may say
+ * otherwise.
+ */
+static void put_cmdline(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	char line[FDT_BOUNCE_CMDLINE_MAX + VMM_CMDLINE_MAX];
+	const char *user = config->cmdline ? config->cmdline : "";
+
+	if (!by_zone(config)) {
+		if (config->cmdline)
+			tree_string(tree, "bootargs", config->cmdline);
+		return;
+	}
+	snprintf(line, sizeof(line), "swiotlb=%u,1,force cma=0 sysctl.vm.lowmem_reserve_ratio=1 %s",
+		 slabs_of(config->bounce.size), user);
+	tree_string(tree, "bootargs", line);
+}
+
 static void put_chosen(struct fdt_tree *tree, const struct fdt_config *config)
 {
 	tree_begin(tree, "chosen");
-	if (config->cmdline)
-		tree_string(tree, "bootargs", config->cmdline);
+	put_cmdline(tree, config);
 	if (config->stdout_path)
 		tree_string(tree, "stdout-path", config->stdout_path);
 	if (config->initrd_size) {
@@ -128,10 +174,39 @@ static void put_chosen(struct fdt_tree *tree, const struct fdt_config *config)
 /* The resource manager knows the memory node by this exact name, and writes it anew. */
 static void put_memory(struct fdt_tree *tree, const struct fdt_config *config)
 {
+	uint32_t cells[8];
+
+	put_range(cells, config->ram_base.v, config->ram_size);
+	put_range(cells + 4, config->bounce.base.v, config->bounce.size);
 	tree_begin(tree, "memory");
 	tree_string(tree, "device_type", "memory");
-	tree_reg(tree, config->ram_base, config->ram_size);
+	tree_cells(tree, "reg", config->bounce.size ? 8 : 4, cells);
 	tree_end(tree);
+}
+
+/*
+ * The resource manager maps the parcel of this label here, adds the range to /memory, and would
+ * fence it if there were no node. Linux fences what is reserved too, unless it is disabled.
+ */
+static void put_bounce(struct fdt_tree *tree, const struct fdt_bounce *bounce)
+{
+	if (!bounce->size)
+		return;
+	tree_begin(tree, "reserved-memory");
+	two_cells(tree);
+	tree_flag(tree, "ranges");
+	tree_begin(tree, "bounce@%llx", (unsigned long long)bounce->base.v);
+	tree_reg(tree, bounce->base, bounce->size);
+	tree_u32(tree, "qcom,label", bounce->label);
+	if (bounce->pool) {
+		tree_string(tree, "compatible", FDT_DMA_POOL);
+		tree_u32(tree, "phandle", POOL_PHANDLE);
+	} else {
+		tree_string(tree, "status", "disabled");
+	}
+	tree_end(tree);
+	tree_end(tree);
+	tree->pool = bounce->pool;
 }
 
 static void put_cpus(struct fdt_tree *tree, const struct fdt_config *config)
@@ -257,6 +332,32 @@ static void put_vm_config(struct fdt_tree *tree, const struct fdt_config *config
 	tree_end(tree);
 }
 
+static void put_devices(struct fdt_tree *tree, const struct fdt_config *config, bool dma)
+{
+	for (unsigned int i = 0; i < config->bus->count; i++) {
+		const struct mmio_device *dev = config->bus->devices[i];
+
+		if (dev->ops->dma == dma)
+			dev->ops->describe(dev, tree);
+	}
+}
+
+/* A bus from which nothing but the bounce range is reached: Linux ends ZONE_DMA where that ends. */
+static void put_dma_bus(struct fdt_tree *tree, const struct fdt_config *config)
+{
+	const struct fdt_bounce *bounce = &config->bounce;
+	uint32_t cells[6] = { (uint32_t)(bounce->base.v >> 32), (uint32_t)bounce->base.v };
+
+	put_range(cells + 2, bounce->base.v, bounce->size);
+	tree_begin(tree, "dma-bus");
+	tree_string(tree, "compatible", "simple-bus");
+	two_cells(tree);
+	tree_flag(tree, "ranges");
+	tree_cells(tree, "dma-ranges", ARRAY_SIZE(cells), cells);
+	put_devices(tree, config, true);
+	tree_end(tree);
+}
+
 static void put_root(struct fdt_tree *tree, const struct fdt_config *config)
 {
 	tree_begin(tree, "%s", "");
@@ -265,15 +366,16 @@ static void put_root(struct fdt_tree *tree, const struct fdt_config *config)
 	tree_u32(tree, "interrupt-parent", GIC_PHANDLE);
 	put_chosen(tree, config);
 	put_memory(tree, config);
+	put_bounce(tree, &config->bounce);
 	put_cpus(tree, config);
 	put_gic(tree, config);
 	put_timer(tree);
 	put_clock(tree);
-	for (unsigned int i = 0; i < config->bus->count; i++) {
-		const struct mmio_device *dev = config->bus->devices[i];
-
-		dev->ops->describe(dev, tree);
-	}
+	put_devices(tree, config, false);
+	if (by_zone(config))
+		put_dma_bus(tree, config);
+	else
+		put_devices(tree, config, true);
 	put_vm_config(tree, config);
 	tree_end(tree);
 }
@@ -385,14 +487,48 @@ static bool local_fixups_fit(const void *overlay, int fixups, int target, unsign
 
 static int check_overlay(const void *overlay, size_t size, struct error *err)
 {
-	int r = fdt_check_full(overlay, size), fixups;
+	int r = size < sizeof(struct fdt_header) ? -FDT_ERR_TRUNCATED : fdt_check_header(overlay);
+	int fixups;
 
+	/* Debian's libfdt takes for granted that a root of an older version has a name. */
+	if (r == 0 && fdt_version(overlay) < 16)
+		r = -FDT_ERR_BADVERSION;
+	if (r == 0)
+		r = fdt_check_full(overlay, size);
 	if (r < 0)
 		return bad_overlay(err, fdt_strerror(r));
 	fixups = fdt_path_offset(overlay, "/__local_fixups__");
 	if (fixups >= 0 && !local_fixups_fit(overlay, fixups, 0, 0))
 		return bad_overlay(err, "__local_fixups__ does not fit its nodes");
 	return 0;
+}
+
+static bool has_fragment(const void *overlay)
+{
+	int node;
+
+	fdt_for_each_subnode(node, overlay, 0)
+		if (fdt_subnode_offset(overlay, node, "__overlay__") >= 0)
+			return true;
+	return false;
+}
+
+int vmm_overlay_check(const void *overlay, size_t size, struct error *err)
+{
+	_cleanup_free_ void *copy = NULL;
+	int r;
+
+	if (size > VMM_OVERLAY_MAX)
+		return bad_overlay(err, "larger than 65536 bytes");
+	/* libfdt wants it aligned. */
+	copy = malloc(size ? size : 1);
+	if (!copy)
+		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "device tree");
+	memcpy(copy, overlay, size);
+	r = check_overlay(copy, size, err);
+	if (r == 0 && !has_fragment(copy))
+		r = bad_overlay(err, "it has no fragment");
+	return r;
 }
 
 static int merge(const struct fdt_config *config, void *blob, size_t size, struct error *err)

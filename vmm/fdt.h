@@ -16,6 +16,24 @@
 #define FDT_CLOCK_PHANDLE 2u
 #define FDT_GPIO_PHANDLE  3u
 
+/* How Linux knows memory that all of a device's DMA goes through. */
+#define FDT_DMA_POOL "restricted-dma-pool"
+
+/*
+ * Memory through which the devices of a guest with lent RAM go, beside RAM, and how its kernel is
+ * told of it: as such a pool, or, because Debian's kernels are built without them, as all of
+ * ZONE_DMA, where the kernel has its own bounce buffers when devices reach nothing else.
+ */
+struct fdt_bounce {
+	gpa_t base;
+	uint64_t size;	/* 0: there is none */
+	uint32_t label; /* of its parcel */
+	bool pool;
+};
+
+/* What the latter adds to the command line, in bytes. */
+#define FDT_BOUNCE_CMDLINE_MAX 96u
+
 /* A tree that is being written. The first failure sticks, and fdt_build() reports it. */
 struct fdt_tree;
 
@@ -26,6 +44,7 @@ struct fdt_config {
 	unsigned int vcpus;
 	gpa_t ram_base;
 	uint64_t ram_size;
+	struct fdt_bounce bounce;
 	const char *cmdline; /* or NULL */
 	gpa_t initrd_start;
 	uint64_t initrd_size;	 /* 0: none */
@@ -58,5 +77,7 @@ void tree_u64(struct fdt_tree *tree, const char *name, uint64_t value);
 void tree_reg(struct fdt_tree *tree, gpa_t base, uint64_t size);
 /* interrupts of one shared peripheral interrupt, rising edge. */
 void tree_spi(struct fdt_tree *tree, uint32_t spi);
+/* What a device that works in guest memory says of it. */
+void tree_dma(struct fdt_tree *tree);
 
 #endif

@@ -72,6 +72,10 @@ int vmm_net_passt(int *out, int *pid_out, struct error *err)
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	/* To itself it also takes close-on-exec off. */
 	r = posix_spawn_file_actions_adddup2(&actions, theirs, PASST_FD);
+	/* What it has to say it also says in the system's log. */
+	if (r == 0)
+		r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY,
+						     0);
 	if (r == 0)
 		r = posix_spawnp(&pid, argv[0], &actions, &attr, (char *const *)(uintptr_t)argv,
 				 environ);

@@ -50,11 +50,15 @@ uint64_t vhost_features(const struct vhost *vhost)
 {
 	uint64_t features = 0;
 
-	return ioctl(vhost->fd, VHOST_GET_FEATURES, &features) < 0 ? 0 : features;
+	if (ioctl(vhost->fd, VHOST_GET_FEATURES, &features) < 0)
+		return 0;
+	/* What is the guest's platform's to translate needs no translation here. */
+	return features | VIRTIO_ACCESS_PLATFORM;
 }
 
 static int set_memory(const struct vhost *vhost, const struct mem *mem)
 {
+	struct mem_range range = mem_of_devices(mem);
 	/* A table of one region, which is its flexible part. */
 	union {
 		struct vhost_memory table;
@@ -62,9 +66,9 @@ static int set_memory(const struct vhost *vhost, const struct mem *mem)
 	} memory = { .table.nregions = 1 };
 
 	memory.table.regions[0] = (struct vhost_memory_region){
-		.guest_phys_addr = mem->base.v,
-		.memory_size = mem->size,
-		.userspace_addr = (uintptr_t)mem->host,
+		.guest_phys_addr = range.base.v,
+		.memory_size = range.size,
+		.userspace_addr = (uintptr_t)range.host,
 	};
 	return ioctl(vhost->fd, VHOST_SET_MEM_TABLE, &memory.table) < 0 ? -errno : 0;
 }
@@ -112,7 +116,9 @@ static void listen_to_queues(const struct vhost *vhost, bool on)
 
 int vhost_start(struct vhost *vhost)
 {
-	uint64_t features = vhost->dev->driver_features & vhost_features(vhost);
+	/* With ACCESS_PLATFORM it would ask us to translate each address. */
+	uint64_t features = vhost->dev->driver_features & vhost_features(vhost) &
+			    ~VIRTIO_ACCESS_PLATFORM;
 	int r = 0;
 
 	if (vhost->active)

@@ -308,7 +308,7 @@ struct virtio_mmio *virtio_balloon_device(struct virtio_balloon *balloon)
 
 void virtio_balloon_settle(struct virtio_balloon *balloon)
 {
-	if (memory_of(balloon)->pinned)
+	if (!mem_gives_back(memory_of(balloon)))
 		balloon->dev.features &= ~F_REPORTING;
 }
 
@@ -355,7 +355,7 @@ void virtio_balloon_stats(struct virtio_balloon *balloon, struct vmm_balloon_sta
 	pthread_mutex_lock(&balloon->dev.lock);
 	stats->present = true;
 	stats->driver_up = virtio_queue_live(&balloon->dev, ROLE_INFLATE);
-	stats->gives_back = !memory_of(balloon)->pinned;
+	stats->gives_back = mem_gives_back(memory_of(balloon));
 	stats->target = (uint64_t)balloon->config.num_pages << PAGE_SHIFT;
 	stats->actual = (uint64_t)balloon->config.actual << PAGE_SHIFT;
 	pthread_mutex_unlock(&balloon->dev.lock);

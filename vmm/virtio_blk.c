@@ -15,14 +15,17 @@
 
 /* --- Constants --- */
 
-#define DEVICE_ID   2u
-#define SECTOR	    512u
-#define SEG_MAX	    (VIRTQUEUE_SIZE_MAX - 2) /* header and status take two */
-#define REQUEST_MAX (64ull << 20)	     /* bytes of one request */
-#define RANGES_MAX  16u			     /* of one discard or write-zeroes request */
-#define DISCARD_MAX (1u << 22)		     /* sectors of one range: 2 GiB */
-#define ZEROES_MAX  (1u << 17)		     /* the same: 64 MiB, which may have to be written */
+#define DEVICE_ID  2u
+#define SECTOR	   512u
+#define SEG_BESIDE 2u /* header and status: no segments, but entries of the queue */
+/* Where the driver copies through bounce buffers, which are scattered soon. */
+#define BOUNCE_SEGMENT 4096u
+#define REQUEST_MAX    (64ull << 20) /* bytes of one request */
+#define RANGES_MAX     16u	     /* of one discard or write-zeroes request */
+#define DISCARD_MAX    (1u << 22)    /* sectors of one range: 2 GiB */
+#define ZEROES_MAX     (1u << 17)    /* the same: 64 MiB, which may have to be written */
 
+#define F_SIZE_MAX     (1ull << 1)
 #define F_SEG_MAX      (1ull << 2)
 #define F_RO	       (1ull << 5)
 #define F_FLUSH	       (1ull << 9)
@@ -115,7 +118,8 @@ static void read_config(struct virtio_mmio *dev, uint64_t off, void *to, size_t 
 {
 	struct blk_config config = {
 		.capacity = of(dev)->sectors,
-		.seg_max = SEG_MAX,
+		.size_max = BOUNCE_SEGMENT,
+		.seg_max = dev->queue_max - SEG_BESIDE,
 		.num_queues = (uint16_t)dev->queue_count,
 		.max_discard_sectors = DISCARD_MAX,
 		.max_discard_seg = RANGES_MAX,
@@ -504,7 +508,7 @@ int virtio_blk_new(struct virtio_blk **out, const struct vmm_disk *disk,
 	blk->dev.queue_count = disk->queues ? disk->queues : 1;
 	if (blk->dev.queue_count > VMM_DISK_QUEUES_MAX)
 		blk->dev.queue_count = VMM_DISK_QUEUES_MAX;
-	blk->dev.features = F_SEG_MAX | F_FLUSH | F_MQ |
+	blk->dev.features = (slot->mem->bounce.host ? F_SIZE_MAX : 0) | F_SEG_MAX | F_FLUSH | F_MQ |
 			    (disk->read_only ? F_RO : F_DISCARD | F_WRITE_ZEROES);
 	limit_init(&blk->limit, slot->loop, limit_passed);
 	snprintf(blk->name, sizeof(blk->name), "%s", disk->name);

@@ -54,6 +54,14 @@ enum reg {
 
 #define INTERRUPT_EACH 16u /* requests of a batch */
 
+/*
+ * Drivers of networks, consoles and sockets keep a page in each entry of a queue for what may come.
+ * Ten such queues at their full size would take up a small bounce range.
+ */
+#define QUEUE_SMALL  64u
+#define BOUNCE_LARGE (64ull << 20)
+static_assert(QUEUE_SMALL <= VIRTQUEUE_SIZE_MAX, "entries of a queue");
+
 #define INTERRUPT_USED	 0x1u
 #define INTERRUPT_CONFIG 0x2u
 
@@ -178,6 +186,8 @@ static struct virtqueue *selected(struct virtio_mmio *dev)
 static void set_queue_ready(struct virtio_mmio *dev, struct virtqueue *q, uint32_t value)
 {
 	if (!(value & 1)) {
+		if (q->ready && dev->ops->suspend)
+			dev->ops->suspend(dev, dev->queue_sel);
 		q->ready = false;
 		return;
 	}
@@ -187,6 +197,8 @@ static void set_queue_ready(struct virtio_mmio *dev, struct virtqueue *q, uint32
 	q->indirect = dev->driver_features & VIRTIO_F_INDIRECT_DESC;
 	if (virtqueue_enable(q) < 0)
 		virtio_needs_reset(dev);
+	else if (virtio_driver_up(dev) && dev->ops->start)
+		dev->ops->start(dev);
 }
 
 static void set_half(gpa_t *address, uint32_t value, bool high)
@@ -260,10 +272,16 @@ static void reset(struct virtio_mmio *dev)
 	__atomic_store_n(&dev->interrupt_status, 0, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * A device that reaches a part of memory only is of no use to a driver that does not ask its
+ * platform where to put things.
+ */
 static bool features_accepted(const struct virtio_mmio *dev)
 {
+	uint64_t must = VIRTIO_F_VERSION_1 | (dev->features & VIRTIO_ACCESS_PLATFORM);
+
 	return !(dev->driver_features & ~dev->features) && !dev->driver_wants_more &&
-	       (dev->driver_features & VIRTIO_F_VERSION_1);
+	       (dev->driver_features & must) == must;
 }
 
 static void write_status(struct virtio_mmio *dev, uint32_t value)
@@ -315,7 +333,7 @@ static uint32_t read_locked(struct virtio_mmio *dev, enum reg reg)
 			       ? 0
 			       : (uint32_t)(dev->features >> (32 * dev->device_features_sel));
 	case REG_QUEUE_NUM_MAX:
-		return q ? VIRTQUEUE_SIZE_MAX : 0;
+		return q ? dev->queue_max : 0;
 	case REG_QUEUE_READY:
 		return q && q->ready;
 	case REG_STATUS:
@@ -408,7 +426,7 @@ static void describe(const struct mmio_device *mmio, struct fdt_tree *tree)
 	tree_string(tree, "compatible", "virtio,mmio");
 	tree_reg(tree, mmio->base, mmio->size);
 	tree_spi(tree, mmio->irq.spi);
-	tree_flag(tree, "dma-coherent");
+	tree_dma(tree);
 	tree_end(tree);
 }
 
@@ -416,6 +434,7 @@ static const struct mmio_ops mmio_ops = {
 	.read = mmio_read,
 	.write = mmio_write,
 	.describe = describe,
+	.dma = true,
 };
 
 /* --- Set-up --- */
@@ -428,6 +447,11 @@ int virtio_mmio_init(struct virtio_mmio *dev, const struct virtio_ops *ops,
 		dev->queue_count = ops->queues;
 	assert(dev->queue_count <= VIRTIO_QUEUES_MAX);
 	dev->features |= VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
+	dev->queue_max = VIRTQUEUE_SIZE_MAX;
+	if (slot->mem->bounce.host)
+		dev->features |= VIRTIO_ACCESS_PLATFORM;
+	if (slot->mem->bounce.host && slot->mem->bounce.size < BOUNCE_LARGE)
+		dev->queue_max = QUEUE_SMALL;
 	dev->mmio = (struct mmio_device){
 		.ops = &mmio_ops,
 		.base = slot->base,

@@ -18,6 +18,7 @@
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
 #define VIRTIO_F_EVENT_IDX     (1ull << 29)
 #define VIRTIO_F_VERSION_1     (1ull << 32)
+#define VIRTIO_ACCESS_PLATFORM (1ull << 33)
 
 struct virtio_mmio;
 
@@ -40,6 +41,12 @@ struct virtio_ops {
 	int (*handle)(struct virtio_mmio *dev, unsigned int queue);
 	/* The driver is up, as is each queue that it has made ready. May be NULL. */
 	void (*start)(struct virtio_mmio *dev);
+	/*
+	 * The driver takes back a queue that it had made ready, and the device is not to touch it
+	 * any more; when it is made ready again, start() is called once more. May be NULL where
+	 * nobody but handle() looks at queues.
+	 */
+	void (*suspend)(struct virtio_mmio *dev, unsigned int queue);
 	/* The driver starts over: forget what it said. */
 	void (*reset)(struct virtio_mmio *dev);
 };
@@ -56,7 +63,8 @@ struct virtio_mmio {
 	const struct virtio_ops *ops;
 	pthread_mutex_t lock; /* all below but interrupt_status */
 	unsigned int queue_count;
-	uint64_t features; /* offered */
+	uint32_t queue_max; /* entries of a queue that a driver should not go beyond */
+	uint64_t features;  /* offered */
 	uint64_t driver_features;
 	bool driver_wants_more; /* beyond the 64 that there are */
 	uint32_t device_features_sel, driver_features_sel, queue_sel;

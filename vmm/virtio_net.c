@@ -330,8 +330,11 @@ static int handle(struct virtio_mmio *dev, unsigned int queue)
 	struct virtio_net *net = of(dev);
 	int r;
 
-	if (net->vhost.active)
+	/* A notification that we took while the queue changed hands goes on to its new owner. */
+	if (net->vhost.active) {
+		virtio_poke(dev, queue);
 		return 0;
+	}
 	if (queue == QUEUE_RX)
 		return receive(net);
 	r = virtio_serve(dev, queue, transmit);
@@ -426,6 +429,13 @@ static void start(struct virtio_mmio *dev)
 	settle(net);
 }
 
+static void suspend(struct virtio_mmio *dev, unsigned int queue)
+{
+	(void)queue;
+	(void)vhost_stop(&of(dev)->vhost);
+	listen_again(of(dev));
+}
+
 static void reset(struct virtio_mmio *dev)
 {
 	struct virtio_net *net = of(dev);
@@ -443,6 +453,7 @@ static const struct virtio_ops ops = {
 	.queues = 2,
 	.read_config = read_config,
 	.start = start,
+	.suspend = suspend,
 	.handle = handle,
 	.reset = reset,
 };

@@ -414,8 +414,12 @@ static int handle(struct virtio_mmio *dev, unsigned int queue)
 	struct virtio_vsock *vsock = of(dev);
 	int r = 0, sent;
 
-	if (vsock->listener.fd < 0)
+	if (vsock->listener.fd < 0) {
+		/* A notification that we took while the queue changed hands goes on to its new owner. */
+		if (vsock->vhost.active && queue < vsock->vhost.queues)
+			virtio_poke(dev, queue);
 		return 0;
+	}
 	if (queue == QUEUE_TX)
 		r = virtio_serve(dev, queue, from_guest);
 	if (r < 0)
@@ -522,6 +526,14 @@ static void start(struct virtio_mmio *dev)
 		virtio_needs_reset(dev);
 }
 
+static void suspend(struct virtio_mmio *dev, unsigned int queue)
+{
+	struct virtio_vsock *vsock = of(dev);
+
+	if (queue < vsock->vhost.queues)
+		(void)vhost_stop(&vsock->vhost);
+}
+
 /* --- Reset --- */
 
 static void reset(struct virtio_mmio *dev)
@@ -540,6 +552,7 @@ static const struct virtio_ops ops = {
 	.queues = QUEUES,
 	.read_config = read_config,
 	.start = start,
+	.suspend = suspend,
 	.handle = handle,
 	.reset = reset,
 };

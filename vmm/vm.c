@@ -142,6 +142,20 @@ static int make_ports(struct vmm *vm, const struct vmm_config *config, struct er
 	return r;
 }
 
+static int make_shares(struct vmm *vm, const struct vmm_config *config, struct error *err)
+{
+	for (unsigned int i = 0; i < config->share_count; i++) {
+		struct virtio_slot slot = next_slot(vm);
+		int r = virtio_fs_new(&vm->shares[i], &config->shares[i], &slot, err);
+
+		if (r < 0)
+			return r;
+		vm->share_count++;
+		add_virtio(vm, virtio_fs_device(vm->shares[i]));
+	}
+	return 0;
+}
+
 static int make_rng(struct vmm *vm, struct error *err)
 {
 	struct virtio_slot slot = next_slot(vm);
@@ -172,12 +186,15 @@ static int make_virtio_console(struct vmm *vm, struct error *err)
 	return r;
 }
 
-/* What reads guest memory. Lent memory is out of reach, so a VM that has lent it goes without. */
+/*
+ * What reads guest memory: without bounce memory, a VM that has lent all goes without. What a
+ * balloon holds would be lent all the same.
+ */
 static int make_virtio(struct vmm *vm, const struct vmm_config *config, struct error *err)
 {
 	int r;
 
-	if (config->lend)
+	if (config->lend && !config->bounce)
 		return 0;
 	r = make_virtio_console(vm, err);
 	if (r == 0)
@@ -189,8 +206,10 @@ static int make_virtio(struct vmm *vm, const struct vmm_config *config, struct e
 	if (r == 0)
 		r = make_ports(vm, config, err);
 	if (r == 0)
-		r = make_rng(vm, err);
+		r = make_shares(vm, config, err);
 	if (r == 0)
+		r = make_rng(vm, err);
+	if (r == 0 && !config->lend)
 		r = make_balloon(vm, err);
 	return r;
 }
@@ -203,6 +222,9 @@ static int load_images(struct vmm *vm, const struct vmm_config *config, struct b
 		.vcpus = config->vcpus,
 		.ram_base = vm->mem.base,
 		.ram_size = vm->mem.size,
+		.bounce = { .base = vm->mem.bounce.base,
+			    .size = vm->mem.bounce.size,
+			    .label = BACKEND_BOUNCE_LABEL },
 		.cmdline = config->cmdline,
 		.bus = &vm->bus,
 		.stdout_path = UART_PATH,
@@ -215,6 +237,7 @@ static int load_images(struct vmm *vm, const struct vmm_config *config, struct b
 	r = boot_load(&vm->mem, config->kernel_fd, config->initrd_fd, layout, err);
 	if (r < 0)
 		return r;
+	fdt.bounce.pool = layout->knows_dma_pools;
 	fdt.initrd_start = layout->initrd;
 	fdt.initrd_size = layout->initrd_size;
 	/* Half of the room, because the resource manager needs as much again. */
@@ -271,6 +294,23 @@ static int make_backend(struct vmm *vm, const struct vmm_config *config,
 	return 0;
 }
 
+/*
+ * Bounce memory lies right below RAM: a guest's kernel knows what is below 2 GiB as a zone of its
+ * own, which its tree can make the only one that devices reach.
+ */
+static int make_memory(struct vmm *vm, const struct vmm_config *config, struct error *err)
+{
+	uint64_t size = config->memory - config->bounce;
+	gpa_t base = gpa(BOOT_RAM_BASE);
+	int r = config->huge_pages ? mem_init_huge(&vm->mem, base, size, err)
+				   : mem_init(&vm->mem, base, size, err);
+
+	if (r == 0 && config->bounce)
+		r = mem_add_bounce(&vm->mem, gpa(BOOT_RAM_BASE - config->bounce), config->bounce,
+				   err);
+	return r;
+}
+
 int vm_init(struct vmm *vm, const struct vmm_config *config, struct error *err)
 {
 	struct boot_layout layout;
@@ -282,7 +322,7 @@ int vm_init(struct vmm *vm, const struct vmm_config *config, struct error *err)
 	vm->name = strdup(config->name);
 	if (!vm->name)
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, ENOMEM, "create");
-	r = mem_init(&vm->mem, gpa(BOOT_RAM_BASE), config->memory, err);
+	r = make_memory(vm, config, err);
 	if (r == 0)
 		r = loop_init(&vm->loop, err);
 	if (r == 0)
@@ -312,6 +352,8 @@ void vm_free(struct vmm *vm)
 	vm->ops->close(vm->backend);
 	virtio_balloon_free(vm->balloon);
 	virtio_rng_free(vm->rng);
+	for (unsigned int i = vm->share_count; i-- > 0;)
+		virtio_fs_free(vm->shares[i]);
 	virtio_ports_free(vm->ports);
 	virtio_vsock_free(vm->vsock);
 	for (unsigned int i = vm->net_count; i-- > 0;)

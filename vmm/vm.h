@@ -17,6 +17,7 @@
 #include "vmm/virtio_balloon.h"
 #include "vmm/virtio_blk.h"
 #include "vmm/virtio_console.h"
+#include "vmm/virtio_fs.h"
 #include "vmm/virtio_net.h"
 #include "vmm/virtio_ports.h"
 #include "vmm/virtio_rng.h"
@@ -63,6 +64,8 @@ struct vmm {
 	unsigned int net_count;
 	struct virtio_vsock *vsock; /* or NULL */
 	struct virtio_ports *ports; /* or NULL */
+	struct virtio_fs *shares[VMM_SHARES_MAX];
+	unsigned int share_count;
 	struct virtio_rng *rng;
 	struct virtio_balloon *balloon; /* or NULL */
 	struct virtio_mmio *virtio[BUS_DEVICES_MAX];

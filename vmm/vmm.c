@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "vmm/boot.h"
 #include "vmm/vm.h"
 
 static const struct backend_ops *backend_of(enum vmm_backend backend)
@@ -46,6 +47,28 @@ int vmm_host_probe(enum vmm_backend backend, struct vmm_host *host, struct error
 
 /* --- The configuration --- */
 
+static int check_bounce(const struct vmm_config *config, struct error *err)
+{
+	const char *field = "/spec/bounce_bytes";
+	unsigned long long bounce = config->bounce;
+
+	if (!bounce)
+		return 0;
+	if (!config->lend)
+		return error_raise_field(err, field,
+					 "a VM whose memory is not lent needs no bounce memory");
+	if (bounce % VMM_MEMORY_ALIGN != 0)
+		return error_raise_field(err, field,
+					 "bounce memory is %llu bytes, not a multiple of %llu",
+					 bounce, VMM_MEMORY_ALIGN);
+	if (bounce > BOOT_RAM_BASE - BOOT_RAM_LOW || bounce > config->memory - VMM_MEMORY_MIN)
+		return error_raise_field(err, field,
+					 "bounce memory is %llu bytes: at most %llu, and %llu of "
+					 "memory must be left beside it",
+					 bounce, BOOT_RAM_BASE - BOOT_RAM_LOW, VMM_MEMORY_MIN);
+	return 0;
+}
+
 static int check_memory(const struct vmm_config *config, struct error *err)
 {
 	uint64_t available;
@@ -59,31 +82,91 @@ static int check_memory(const struct vmm_config *config, struct error *err)
 		return error_raise_field(err, "/spec/memory_bytes",
 					 "memory is %llu bytes, which is not a multiple of %llu",
 					 (unsigned long long)config->memory, VMM_MEMORY_ALIGN);
-	r = memory_available(&available, err);
+	r = check_bounce(config, err);
+	if (r == 0)
+		r = config->huge_pages ? mem_huge_available(&available, err)
+				       : memory_available(&available, err);
 	if (r < 0)
 		return r;
 	if (config->memory > available) {
 		r = error_raise(err, ERROR_RESOURCE_EXHAUSTED,
-				"memory is %llu MiB, the host has %llu MiB available",
+				"memory is %llu MiB, the host has %llu MiB %s",
 				(unsigned long long)(config->memory >> 20),
-				(unsigned long long)(available >> 20));
+				(unsigned long long)(available >> 20),
+				config->huge_pages ? "in free huge pages (vm.nr_hugepages says how "
+						     "many pages of 2 MiB there are)"
+						   : "available");
 		if (err)
 			snprintf(err->field, sizeof(err->field), "/spec/memory_bytes");
+		return r;
 	}
-	return r;
+	if (config->memory > BOOT_RAM_END - BOOT_RAM_BASE)
+		return error_raise_field(err, "/spec/memory_bytes",
+					 "memory is %llu bytes, %llu is the limit",
+					 (unsigned long long)config->memory,
+					 BOOT_RAM_END - BOOT_RAM_BASE);
+	return 0;
+}
+
+/* Devices that a VM whose memory is all lent cannot have. */
+static int check_lent(const struct vmm_config *config, struct error *err)
+{
+	const struct {
+		bool wanted;
+		const char *what, *field;
+	} devices[] = {
+		{ config->disk_count > 0, "disk", "/spec/disks" },
+		{ config->port_count > 0, "ports", "/spec/ports" },
+		{ config->vsock, "vsock", "/spec/vsock" },
+		{ config->net_count > 0, "network", "/spec/networks" },
+	};
+
+	if (!config->lend || config->bounce)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
+		if (devices[i].wanted)
+			return error_raise_field(err, devices[i].field,
+						 "a VM whose memory is lent can have no %s without "
+						 "bounce memory",
+						 devices[i].what);
+	return 0;
+}
+
+static int check_shares(const struct vmm_config *config, struct error *err)
+{
+	if (config->share_count > VMM_SHARES_MAX)
+		return error_raise_field(err, "/spec/shares", "%u shares, %u is the limit",
+					 config->share_count, VMM_SHARES_MAX);
+	if (config->lend && config->share_count > 0)
+		return error_raise_field(err, "/spec/shares",
+					 "a VM whose memory is lent can have no shares");
+	for (unsigned int i = 0; i < config->share_count; i++) {
+		if (!config->shares[i].tag)
+			return error_raise_field(err, "/spec/shares", "share %u has no tag", i);
+		for (unsigned int j = 0; j < i; j++)
+			if (strcmp(config->shares[i].tag, config->shares[j].tag) == 0)
+				return error_raise_field(err, "/spec/shares",
+							 "two shares have the tag \"%s\"",
+							 config->shares[i].tag);
+	}
+	return 0;
 }
 
 static int check(const struct vmm_config *config, struct error *err)
 {
+	/* Linux cuts off what is longer, and what is said of bounce memory is a part of it. */
+	unsigned int cmdline_max = VMM_CMDLINE_MAX - (config->bounce ? FDT_BOUNCE_CMDLINE_MAX : 0);
+	int r;
+
 	if (!config->name || !config->name[0])
 		return error_raise_field(err, "/name", "a VM needs a name");
 	if (config->vcpus < 1 || config->vcpus > VMM_VCPUS_MAX)
 		return error_raise_field(err, "/spec/vcpus", "%u vCPUs, 1 to %u are possible",
 					 config->vcpus, VMM_VCPUS_MAX);
-	if (config->cmdline && strlen(config->cmdline) >= VMM_CMDLINE_MAX)
+	if (config->cmdline && strlen(config->cmdline) >= cmdline_max)
 		return error_raise_field(err, "/spec/cmdline",
 					 "the command line has %zu bytes, %u is the limit",
-					 strlen(config->cmdline), VMM_CMDLINE_MAX - 1);
+					 strlen(config->cmdline), cmdline_max - 1);
 	if (config->disk_count > VMM_DISKS_MAX)
 		return error_raise_field(err, "/spec/disks", "%u disks, %u is the limit",
 					 config->disk_count, VMM_DISKS_MAX);
@@ -97,24 +180,16 @@ static int check(const struct vmm_config *config, struct error *err)
 		if (!config->nets[i].name)
 			return error_raise_field(err, "/spec/networks", "network %u has no name",
 						 i);
-	if (config->lend && config->disk_count > 0)
-		return error_raise_field(err, "/spec/disks",
-					 "a VM whose memory is lent can have no disk");
 	if (config->port_count > VMM_PORTS_MAX)
 		return error_raise_field(err, "/spec/ports", "%u ports, %u is the limit",
 					 config->port_count, VMM_PORTS_MAX);
-	if (config->lend && config->port_count > 0)
-		return error_raise_field(err, "/spec/ports",
-					 "a VM whose memory is lent can have no ports");
-	if (config->lend && config->vsock)
-		return error_raise_field(err, "/spec/vsock",
-					 "a VM whose memory is lent can have no vsock");
-	if (config->lend && config->net_count > 0)
-		return error_raise_field(err, "/spec/networks",
-					 "a VM whose memory is lent can have no network");
+	r = check_lent(config, err);
+	if (r < 0)
+		return r;
 	if (config->kernel_fd < 0)
 		return error_raise_field(err, "/spec/image", "a VM needs a kernel");
-	return check_memory(config, err);
+	r = check_shares(config, err);
+	return r < 0 ? r : check_memory(config, err);
 }
 
 /* --- Life --- */
@@ -251,8 +326,8 @@ void vmm_stats(struct vmm *vm, struct vmm_stats *stats)
 		.vcpu_count = vm->vcpu_count,
 		.disk_count = vm->disk_count,
 		.net_count = vm->net_count,
-		.memory_configured = vm->mem.size,
-		.memory_pinned = vm->mem.pinned ? vm->mem.size : 0,
+		.memory_configured = mem_size(&vm->mem),
+		.memory_pinned = vm->mem.pinned ? mem_size(&vm->mem) : 0,
 		.memory_resident = mem_resident(&vm->mem),
 		.devices_broken = __atomic_load_n(&vm->broken_times, __ATOMIC_RELAXED),
 		.console_bytes = __atomic_load_n(&vm->console.out_bytes, __ATOMIC_RELAXED),

@@ -2,8 +2,8 @@
 /*
  * The VMM library's only door: plain data and file descriptors in, events out.
  *
- * Its parts: vmm_config.h says what a VM is made of, vmm_live.h what may change while it runs,
- * vmm_stats.h what it is measured by.
+ * Its parts: vmm_peer.h makes the host's ends of devices, vmm_config.h says what a VM is made of,
+ * vmm_live.h what may change while it runs, vmm_stats.h what it is measured by.
  *
  * A struct vmm is one virtual machine: its memory, devices, vCPU threads and its handles to the
  * hypervisor. It keeps no state outside itself, does not log, and never ends the process; a guest's
@@ -15,6 +15,7 @@
 #include "vmm/base.h"
 #include "vmm/vmm_config.h"
 #include "vmm/vmm_live.h"
+#include "vmm/vmm_peer.h"
 #include "vmm/vmm_stats.h"
 
 struct vmm;

@@ -60,14 +60,31 @@ struct vmm_vsock {
 	const char *path;
 };
 
+#define VMM_FS_TAG_MAX 36u /* bytes */
+struct vmm_fs {
+	const char *tag;
+	int fd; /* of vmm_fs_start(): speaks vhost-user to a virtiofsd */
+};
+
+/*
+ * The form of an overlay, as far as it can be told without the guest's tree; what does not fit that is refused by
+ * vmm_create(). Errors: INVALID_ARGUMENT with the field.
+ */
+int vmm_overlay_check(const void *overlay, size_t size, struct error *err);
+
 /* Everything is copied or duplicated by vmm_create(); the caller keeps its fds and strings. */
 struct vmm_config {
 	enum vmm_backend backend;
 	const char *name;   /* of the VM: for threads and messages */
 	unsigned int vcpus; /* 1..VMM_VCPUS_MAX */
 	uint64_t memory;    /* bytes, >= VMM_MEMORY_MIN, a multiple of VMM_MEMORY_ALIGN */
-	/* Lend the memory instead of sharing it: gone from the host, so no disk can reach it. */
+	/*
+	 * Lend the memory instead of sharing it: gone from the host, but for `bounce` bytes (a multiple
+	 * of VMM_MEMORY_ALIGN, less than memory) through which the guest's devices go. 0: no devices.
+	 */
 	bool lend;
+	uint64_t bounce;
+	bool huge_pages;     /* of hugetlbfs, or not at all */
 	int kernel_fd;	     /* arm64 Image, raw, gzip or zstd */
 	int initrd_fd;	     /* or -1 */
 	const char *cmdline; /* or NULL */
@@ -82,27 +99,13 @@ struct vmm_config {
 	const struct vmm_net *nets;
 	unsigned int net_count;
 	const struct vmm_vsock *vsock; /* or NULL */
+	const struct vmm_fs *shares;   /* not with lend */
+	unsigned int share_count;
 	/* Names of byte streams, as /dev/virtio-ports/NAME in a Linux guest. */
 	const char *const *ports;
 	unsigned int port_count;
 	/* VMM_BACKEND_FAKE: what the guest does, see fake_script.h; NULL: a banner and an echo. */
 	const char *fake_script;
 };
-
-/*
- * A tap interface of this name ("" or "tap%d": the kernel chooses), made when it does not exist;
- * *fd is for struct vmm_net, and the interface ends with the last duplicate of it unless it was
- * there before. Addresses, routes and bridges are the caller's. Errors: INVALID_ARGUMENT,
- * PERMISSION_DENIED, UNAVAILABLE (no /dev/net/tun), INTERNAL.
- */
-int vmm_net_tap(const char *name, int *fd, struct error *err);
-
-/*
- * A network that needs no privilege and no set-up: starts a passt of its own, which gives the guest
- * an address by DHCP and carries its connections as if they were the host's. *fd is for struct
- * vmm_net; passt ends when the last duplicate is closed, and *pid is then the caller's to wait for.
- * Errors: UNAVAILABLE (passt is not installed), RESOURCE_EXHAUSTED.
- */
-int vmm_net_passt(int *fd, int *pid, struct error *err);
 
 #endif

@@ -8,10 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VMM_VCPUS_MAX 8u
-#define VMM_DISKS_MAX 8u
-#define VMM_NETS_MAX  4u
-#define VMM_PORTS_MAX 4u
+#define VMM_VCPUS_MAX  8u
+#define VMM_DISKS_MAX  8u
+#define VMM_NETS_MAX   4u
+#define VMM_PORTS_MAX  4u
+#define VMM_SHARES_MAX 4u
 
 #define VMM_DISK_QUEUES_MAX  4u
 #define VMM_HANDLING_BUCKETS 16u

@@ -171,19 +171,21 @@ static int run_wait(struct ctl *ctl, int argc, char **argv, struct error *err)
 	return command_send(ctl, &request, err);
 }
 
-/* NAME [--follow] [--offset=N] */
+/* NAME [--follow] [--offset=N] [--port=PORT] */
 static int run_console(struct ctl *ctl, int argc, char **argv, struct error *err)
 {
-	_cleanup_free_ char *path = NULL;
-	const char *name = NULL, *offset = "0";
+	_cleanup_free_ char *path = NULL, *port = NULL;
+	const char *name = NULL, *offset = "0", *of = "";
 	bool follow = false, wrong = false;
-	char query[64];
+	char query[320];
 
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--follow") == 0 || strcmp(argv[i], "-f") == 0)
 			follow = true;
 		else if (strncmp(argv[i], "--offset=", 9) == 0)
 			offset = argv[i] + 9;
+		else if (strncmp(argv[i], "--port=", 7) == 0)
+			of = argv[i] + 7;
 		else if (argv[i][0] != '-' && !name)
 			name = argv[i];
 		else
@@ -191,7 +193,9 @@ static int run_console(struct ctl *ctl, int argc, char **argv, struct error *err
 	}
 	if (!name || wrong || strspn(offset, "0123456789") != strlen(offset))
 		return command_usage(ctl, err);
-	snprintf(query, sizeof(query), "offset=%.20s%s", offset, follow ? "&follow=true" : "");
+	port = http_escape(ctl->http, of);
+	snprintf(query, sizeof(query), "offset=%.20s%s&port=%s", offset,
+		 follow ? "&follow=true" : "", port ? port : "");
 	path = command_path(ctl, ctl->command->path, name, query, err);
 	if (!path)
 		return CTL_REFUSED;
@@ -298,7 +302,7 @@ static int run_watch(struct ctl *ctl, int argc, char **argv, struct error *err)
 
 #define VM_COLUMNS                                                                                 \
 	"NAME=name STATE=status.state VCPUS=spec.vcpus MEMORY=spec.memory_bytes IMAGE=spec.image " \
-	"EXIT=status.exit_reason STARTS=status.starts PENDING=status.pending"
+	"EXIT=status.exit_reason STARTS=status.starts RESTARTS=status.restarts PENDING=status.pending"
 #define IMAGE_COLUMNS \
 	"NAME=name STATE=status.state VERSION=status.version SIZE=status.size_bytes MESSAGE=status.message"
 #define OPERATION_COLUMNS \
@@ -316,14 +320,28 @@ const struct command commands[] = {
 	{ "vm", "list", NULL, "all VMs", run_list, "GET", "/v1/vms", "vms", VM_COLUMNS },
 	{ "vm", "get", "NAME", "one VM", run_plain, "GET", "/v1/vms/%s", NULL, NULL },
 	{ "vm", "create",
-	  "NAME --image=IMAGE [--vcpus=N] [--memory=256M] [--disk=NAME[,image=DISK][,size=1G][,ro]]...\n"
-	  "      [--label=KEY=VALUE]... [--cmdline=TEXT] [--append=TEXT]",
-	  "defines a VM; nothing runs yet", command_create_vm, "POST", "/v1/vms", NULL, NULL },
-	{ "vm", "set",
-	  "NAME [--vcpus=N] [--memory=256M] [--target=128M] [--image=IMAGE] [--disk=...]...\n"
-	  "      [--label=KEY=VALUE]... [--cmdline=TEXT] [--append=TEXT] [--dry-run]",
-	  "changes it; status.pending names what waits for a restart; the disks given are all it has",
+	  "NAME --image=IMAGE [--vcpus=N] [--memory=256M] [--label=KEY=VALUE]...\n"
+	  "      [--cmdline=TEXT] [--append=TEXT] [--protected [--bounce=16M]] [--huge-pages]\n"
+	  "      [--disk=NAME[,image=DISK|,device=/dev/...][,size=1G][,ro][,serial=TEXT][,queues=N]\n"
+	  "       [,limit=BYTES/S][,iops=N]]...\n"
+	  "      [--net=NAME[,user|,tap[,bridge=BRIDGE][,any-source]][,mac=MAC][,down]\n"
+	  "       [,receive=BYTES/S][,transmit=BYTES/S]]... [--no-network]\n"
+	  "      [--share=NAME,path=DIR[,ro]]... [--port=NAME]... [--overlay=FILE]\n"
+	  "      [--vsock[=[cid=N][,kernel|,socket]]]\n"
+	  "      [--restart=never|on_failure|always[,limit=N][,backoff=1s]]",
+	  "defines a VM; nothing runs yet; without --net it has a network of kind user",
+	  command_create_vm, "POST", "/v1/vms", NULL, NULL },
+	{ "vm", "set", "NAME [--target=128M] [what create takes]... [--dry-run]",
+	  "changes it; status.pending names what waits for a restart; the disks given are all it has,\n"
+	  "      and so the networks, shares and ports",
 	  command_set_vm, "PATCH", "/v1/vms/%s", NULL, NULL },
+	{ "vm", "disk", "NAME DISK [--size=2G] [--limit=BYTES/S] [--iops=N] [what --disk takes]...",
+	  "changes one disk; size and limits at once, also while it runs; a limit of 0 is none",
+	  command_set_device, "PATCH", "/v1/vms/%s", NULL, NULL },
+	{ "vm", "net",
+	  "NAME NETWORK [--up|--down] [--receive=BYTES/S] [--transmit=BYTES/S] [what --net takes]...",
+	  "changes one network; link and limits at once, also while it runs; a limit of 0 is none",
+	  command_set_device, "PATCH", "/v1/vms/%s", NULL, NULL },
 	{ "vm", "label", "NAME KEY=VALUE... KEY-... [--dry-run]",
 	  "sets labels, and takes others away", command_label, "PATCH", "/v1/vms/%s", NULL, NULL },
 	{ "vm", "resize", "NAME SIZE [--dry-run]", "what its balloon leaves to the guest; 0: all",
@@ -338,12 +356,12 @@ const struct command commands[] = {
 	  "POST", "/v1/vms/%s:restart", NULL, NULL },
 	{ "vm", "delete", "NAME", "removes it with its disks and console", run_plain, "DELETE",
 	  "/v1/vms/%s", NULL, NULL },
-	{ "vm", "console", "NAME [--follow] [--offset=N]",
-	  "what the guest wrote; --follow until it ends", run_console, "GET", "/v1/vms/%s/console",
-	  NULL, NULL },
-	{ "vm", "attach", "NAME [--read-only] [--tail=4096]",
-	  "the console, and what you type goes to the guest; Ctrl-] detaches", command_attach,
-	  "GET", "/v1/vms/%s/console:attach", NULL, NULL },
+	{ "vm", "console", "NAME [--follow] [--offset=N] [--port=PORT]",
+	  "what the guest wrote, there or to a port; --follow until it ends", run_console, "GET",
+	  "/v1/vms/%s/console", NULL, NULL },
+	{ "vm", "attach", "NAME [--read-only] [--tail=4096] [--port=PORT]",
+	  "the console or a port, and what you type goes to the guest; Ctrl-] detaches",
+	  command_attach, "GET", "/v1/vms/%s/console:attach", NULL, NULL },
 	{ "vm", "type", "NAME TEXT", "types a line into the console", run_type, "POST",
 	  "/v1/vms/%s/console", NULL, NULL },
 	{ "vm", "stats", "NAME", "what it uses", run_plain, "GET", "/v1/vms/%s/stats", NULL, NULL },

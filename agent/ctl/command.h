@@ -41,6 +41,11 @@ extern const struct command commands[]; /* ends with noun NULL */
 int command_create_vm(struct ctl *ctl, int argc, char **argv, struct error *err);
 int command_pull_image(struct ctl *ctl, int argc, char **argv, struct error *err);
 
+/* command_device.c: "vm disk" and "vm net" */
+int command_set_device(struct ctl *ctl, int argc, char **argv, struct error *err);
+/* An option of a device ("--disk=root,image=root") goes into the JSON of a spec; 1 when it is none of them. */
+int command_device_option(json_t *spec, char *argument, struct error *err);
+
 /* command_change.c: commands that change what is there */
 int command_set_vm(struct ctl *ctl, int argc, char **argv, struct error *err);
 int command_label(struct ctl *ctl, int argc, char **argv, struct error *err);

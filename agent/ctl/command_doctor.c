@@ -115,6 +115,12 @@ static int check_ready(struct doctor *d, struct error *err)
 	return CTL_DONE;
 }
 
+/* What VMs can do without: named, but no failure of the node. */
+static void lack(const char *name, const char *message)
+{
+	printf("lacks   %s%s%s\n", name, *message ? ": " : "", message);
+}
+
 /* Pressure is bad when it is there, and all else when it is not. */
 static void show_condition(struct doctor *d, json_t *condition)
 {
@@ -124,6 +130,10 @@ static void show_condition(struct doctor *d, json_t *condition)
 
 	if (!type)
 		return;
+	if (!status && strcmp(type, "UserNetwork") == 0) {
+		lack(type, message ? message : "");
+		return;
+	}
 	line(d, status != (strstr(type, "Pressure") != NULL), type,
 	     message ? message : json_string_value(json_object_get(condition, "reason")));
 }

@@ -2,7 +2,10 @@
 // The commands of croftctl that stay: an attached console, and the figures of all VMs again and again.
 
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <time.h>
 
@@ -10,9 +13,10 @@
 #include "agent/ctl/show.h"
 #include "agent/ctl/socket.h"
 
-#define DETACH	    0x1d /* Ctrl-] */
-#define TYPED_MAX   4096u
-#define TEXT_NUMBER 24
+#define DETACH	     0x1d /* Ctrl-] */
+#define TYPED_MAX    4096u
+#define TERMINAL_MAX 1000u /* columns and rows that the agent takes */
+#define TEXT_NUMBER  24
 
 /* --- Attach --- */
 
@@ -49,15 +53,44 @@ static int type_on(struct socket *s, int *from, bool terminal, struct error *err
 	return detach ? 1 : 0;
 }
 
-static int run_attachment(struct socket *s, bool write, bool terminal, struct error *err)
+/* The size of the terminal here; false when it has none that the agent takes. */
+static bool get_size(struct winsize *size)
 {
-	int from = write ? STDIN_FILENO : -1, r;
+	return ioctl(STDIN_FILENO, TIOCGWINSZ, size) == 0 && size->ws_col && size->ws_row &&
+	       size->ws_col <= TERMINAL_MAX && size->ws_row <= TERMINAL_MAX;
+}
+
+/* SIGWINCH has come. */
+static int tell_size(struct socket *s, int from, struct error *err)
+{
+	struct signalfd_siginfo info;
+	struct winsize size;
+	char text[64];
+	int n;
+
+	if (read(from, &info, sizeof(info)) < 0 || !get_size(&size))
+		return 0;
+	n = snprintf(text, sizeof(text), "{\"columns\":%u,\"rows\":%u}", size.ws_col, size.ws_row);
+	return socket_send_text(s, text, (size_t)n, err);
+}
+
+struct attachment {
+	struct socket socket;
+	bool write, terminal;
+	int resized; /* signalfd of SIGWINCH, or -1 */
+};
+
+static int run_attachment(struct attachment *a, struct error *err)
+{
+	struct socket *s = &a->socket;
+	int from = a->write ? STDIN_FILENO : -1, r;
 	struct socket_end end = { .good = true };
 
 	r = socket_take(s, stdout, &end, err);
 	while (r == 0) {
 		struct pollfd fds[] = { { .fd = s->fd, .events = POLLIN },
-					{ .fd = from, .events = POLLIN } };
+					{ .fd = from, .events = POLLIN },
+					{ .fd = a->resized, .events = POLLIN } };
 
 		fflush(stdout);
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
@@ -65,7 +98,9 @@ static int run_attachment(struct socket *s, bool write, bool terminal, struct er
 		if (fds[0].revents)
 			r = socket_receive(s, stdout, &end, err);
 		if (r == 0 && fds[1].revents)
-			r = type_on(s, &from, terminal, err);
+			r = type_on(s, &from, a->terminal, err);
+		if (r == 0 && fds[2].revents)
+			r = tell_size(s, a->resized, err);
 	}
 	fflush(stdout);
 	if (!end.good)
@@ -74,22 +109,50 @@ static int run_attachment(struct socket *s, bool write, bool terminal, struct er
 	return r < 0 ? r : 0;
 }
 
-/* NAME [--read-only] [--tail=BYTES] */
+static int open_resized(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGWINCH);
+	return sigprocmask(SIG_BLOCK, &signals, NULL) < 0 ? -1
+							  : signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+/* Attaches, with the terminal raw meanwhile. Who only reads ends it with Ctrl-C. */
+static int attach(struct attachment *a, const char *name, struct error *err)
+{
+	struct termios before;
+	int r;
+
+	a->terminal = a->write && make_raw(&before);
+	if (a->terminal)
+		fprintf(stderr, "attached to %s; Ctrl-] detaches\r\n", name);
+	r = run_attachment(a, err);
+	if (a->terminal)
+		tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	return r;
+}
+
+/* NAME [--read-only] [--tail=BYTES] [--port=PORT] */
 int command_attach(struct ctl *ctl, int argc, char **argv, struct error *err)
 {
-	_cleanup_free_ char *path = NULL;
-	const char *name = NULL, *tail = "4096";
-	struct socket s = { .fd = -1 };
-	bool write = true, wrong = false, terminal;
-	struct termios before;
-	char query[80];
+	_cleanup_free_ char *path = NULL, *port = NULL;
+	_cleanup_close_ int resized = -1;
+	const char *name = NULL, *tail = "4096", *of = "";
+	struct attachment a = { .socket = { .fd = -1 }, .write = true, .resized = -1 };
+	struct winsize size = { 0 };
+	bool wrong = false;
+	char query[400];
 	int r;
 
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--read-only") == 0)
-			write = false;
+			a.write = false;
 		else if (strncmp(argv[i], "--tail=", 7) == 0)
 			tail = argv[i] + 7;
+		else if (strncmp(argv[i], "--port=", 7) == 0)
+			of = argv[i] + 7;
 		else if (argv[i][0] != '-' && !name)
 			name = argv[i];
 		else
@@ -97,21 +160,24 @@ int command_attach(struct ctl *ctl, int argc, char **argv, struct error *err)
 	}
 	if (!name || wrong || !*tail || strspn(tail, "0123456789") != strlen(tail))
 		return command_usage(ctl, err);
-	snprintf(query, sizeof(query), "write=%s&tail_bytes=%.20s", write ? "true" : "false", tail);
+	port = http_escape(ctl->http, of);
+	/* A port is no terminal. The signal is blocked before the size is asked for, so that none is missed. */
+	if (a.write && !*of && isatty(STDIN_FILENO))
+		a.resized = resized = open_resized();
+	if (a.resized >= 0 && !get_size(&size)) {
+		a.resized = -1;
+		size = (struct winsize){ 0 };
+	}
+	snprintf(query, sizeof(query), "write=%s&tail_bytes=%.20s&port=%s&columns=%u&rows=%u",
+		 a.write ? "true" : "false", tail, port ? port : "", size.ws_col, size.ws_row);
 	path = command_path(ctl, ctl->command->path, name, query, err);
 	if (!path)
 		return CTL_REFUSED;
-	r = socket_open(&s, ctl->socket, path, err);
+	r = socket_open(&a.socket, ctl->socket, path, err);
 	if (r < 0)
 		return err->code == ERROR_UNAVAILABLE ? CTL_UNREACHED : CTL_REFUSED;
-	/* Who only reads ends it with Ctrl-C. */
-	terminal = write && make_raw(&before);
-	if (terminal)
-		fprintf(stderr, "attached to %s; Ctrl-] detaches\r\n", name);
-	r = run_attachment(&s, write, terminal, err);
-	if (terminal)
-		tcsetattr(STDIN_FILENO, TCSANOW, &before);
-	socket_close(&s);
+	r = attach(&a, name, err);
+	socket_close(&a.socket);
 	return r < 0 ? CTL_REFUSED : CTL_DONE;
 }
 

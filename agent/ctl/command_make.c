@@ -43,27 +43,21 @@ static int bad_value(const char *argument, struct error *err)
 	return error_raise(err, ERROR_INVALID_ARGUMENT, "wrong value: %s", argument);
 }
 
-/* NAME[,image=DISK][,size=1G][,ro] */
-static int add_disk(json_t *spec, char *text, struct error *err)
+/* never|on_failure|always[,limit=N][,backoff=1s] */
+static int set_restart(json_t *spec, char *text, struct error *err)
 {
-	json_t *disks = json_object_get(spec, "disks"), *disk = json_object();
+	json_t *policy = json_object();
 	char *save = NULL, *word = strtok_r(text, ",", &save);
 	const char *value;
-	json_int_t bytes;
+	json_int_t limit;
 
-	if (!disks) {
-		disks = json_array();
-		json_object_set_new(spec, "disks", disks);
-	}
-	json_array_append_new(disks, disk);
-	json_object_set_new(disk, "name", json_string(word ? word : ""));
+	json_object_set_new(spec, "restart", policy);
+	json_object_set_new(policy, "when", json_string(word ? word : ""));
 	while ((word = strtok_r(NULL, ",", &save))) {
-		if ((value = value_of(word, "image")))
-			json_object_set_new(disk, "image_disk", json_string(value));
-		else if ((value = value_of(word, "size")) && command_parse_size(value, &bytes))
-			json_object_set_new(disk, "size_bytes", json_integer(bytes));
-		else if (strcmp(word, "ro") == 0)
-			json_object_set_new(disk, "read_only", json_true());
+		if ((value = value_of(word, "limit")) && command_parse_size(value, &limit))
+			json_object_set_new(policy, "limit", json_integer(limit));
+		else if ((value = value_of(word, "backoff")))
+			json_object_set_new(policy, "backoff", json_string(value));
 		else
 			return bad_value(word, err);
 	}
@@ -99,10 +93,12 @@ int command_vm_option(json_t *vm, char *argument, struct error *err)
 		{ "--vcpus", "vcpus", true },
 		{ "--memory", "memory_bytes", true },
 		{ "--target", "memory_target_bytes", true },
+		{ "--bounce", "bounce_bytes", true },
 	};
 	json_t *spec = json_object_get(vm, "spec");
 	const char *value;
 	json_int_t number;
+	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
 		value = value_of(argument, plain[i].option);
@@ -116,10 +112,13 @@ int command_vm_option(json_t *vm, char *argument, struct error *err)
 			       ? bad_value(argument, err)
 			       : 0;
 	}
-	if ((value = value_of(argument, "--disk")))
-		return add_disk(spec, argument + (value - argument), err);
+	if ((value = value_of(argument, "--restart")))
+		return set_restart(spec, argument + (value - argument), err);
 	if ((value = value_of(argument, "--label")))
 		return add_label(vm, value, err);
+	r = command_device_option(spec, argument, err);
+	if (r <= 0)
+		return r;
 	return error_raise(err, ERROR_INVALID_ARGUMENT, "unknown option: %s", argument);
 }
 

@@ -187,6 +187,11 @@ int socket_send(struct socket *s, const void *bytes, size_t n, struct error *err
 	return send_frame(s, OP_BINARY, bytes, n, err);
 }
 
+int socket_send_text(struct socket *s, const char *text, size_t n, struct error *err)
+{
+	return send_frame(s, OP_TEXT, text, n, err);
+}
+
 struct frame {
 	enum opcode op;
 	const unsigned char *payload;

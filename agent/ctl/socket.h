@@ -25,6 +25,9 @@ void socket_close(struct socket *s);
 /* One binary message of at most 4,096 bytes. */
 int socket_send(struct socket *s, const void *bytes, size_t n, struct error *err);
 
+/* The same for a text. */
+int socket_send_text(struct socket *s, const char *text, size_t n, struct error *err);
+
 /* How the agent has closed it. */
 struct socket_end {
 	bool good;

@@ -258,7 +258,7 @@ class Agent:
         self.threads = threading.local()
 
     def command(self, **other):
-        options = {"backend": "fake", "state-dir": f"{self.tmp.name}/state", "listen-unix": self.socket,
+        options = {"backend": "fake", "state-dir": f"{self.tmp.name}/state", "runtime-dir": self.tmp.name, "listen-unix": self.socket,
                    "listen-tcp": f"127.0.0.1:{self.rest_port}", "listen-grpc": f"127.0.0.1:{self.grpc_port}", **other}
         empty = f"{self.tmp.name}/croftd.conf"
         with open(empty, "w", encoding="utf-8"):

@@ -306,7 +306,7 @@ def test_change_classes(_agent):
                 if word:
                     stated[message.name, field.name] = word[1]
     assert len(stated) > 8, stated
-    for name in ("VmSpec", "DiskSpec"):
+    for name in ("VmSpec", "DiskSpec", "NetworkSpec", "ShareSpec"):
         classes = {(name, key): value["x-croft-change"] for key, value in SCHEMAS[name]["properties"].items()
                    if "x-croft-change" in value}
         assert classes == {k: v for k, v in stated.items() if k[0] == name}, classes
@@ -317,8 +317,9 @@ def test_change_classes(_agent):
 
 def test_change_classes_of_the_agent(_agent):
     """Its table of the fields of a VM is the contract's."""
-    table = re.findall(r'\{ (SPEC|DISK), "(\w+)", VM_(\w+) \}', source("agent/vm_update.c"))
-    schemas = {"SPEC": SCHEMAS["VmSpec"]["properties"], "DISK": SCHEMAS["DiskSpec"]["properties"]}
+    table = re.findall(r'\{ (\w+), "(\w+)", VM_(\w+) \}', source("agent/vm_update.c"))
+    schemas = {kind: SCHEMAS[name]["properties"] for kind, name in (
+        ("SPEC", "VmSpec"), ("DISK", "DiskSpec"), ("NET", "NetworkSpec"), ("SHARE", "ShareSpec"))}
     assert {(kind, key): word.lower() for kind, key, word in table} == {
         (kind, key): value["x-croft-change"] for kind, fields in schemas.items() for key, value in fields.items()
         if "x-croft-change" in value}
@@ -362,6 +363,17 @@ def test_limits(_agent):
             (vm["memory_bytes"], "multipleOf", "VMM_MEMORY_ALIGN"),
             (vm["memory_target_bytes"], "multipleOf", "VMM_MEMORY_ALIGN"),
             (vm["disks"], "maxItems", "VMM_DISKS_MAX"),
+            (vm["networks"], "maxItems", "VMM_NETS_MAX"),
+            (vm["ports"], "maxItems", "VMM_PORTS_MAX"),
+            (vm["shares"], "maxItems", "VMM_SHARES_MAX"),
+            (vm["bounce_bytes"], "multipleOf", "VMM_MEMORY_ALIGN"),
+            (disks["queues"], "maximum", "VMM_DISK_QUEUES_MAX"),
+            (disks["block_device"], "maxLength", "ALLOW_PATH_MAX"),
+            (SCHEMAS["ShareSpec"]["properties"]["name"], "maxLength", "VMM_FS_TAG_MAX"),
+            (SCHEMAS["ShareSpec"]["properties"]["path"], "maxLength", "ALLOW_PATH_MAX"),
+            (SCHEMAS["RateLimit"]["properties"]["bytes_per_second"], "maximum", "VMM_LIMIT_MAX"),
+            (SCHEMAS["RateLimit"]["properties"]["operations_per_second"], "maximum", "VMM_LIMIT_MAX"),
+            (SCHEMAS["RestartPolicy"]["properties"]["limit"], "maximum", "RESTART_LIMIT_MAX"),
             (parameters["page_size"]["schema"], "maximum", "PAGE_SIZE_MAX"),
             (parameters["filter"]["schema"], "maxLength", "FILTER_TEXT_MAX"),
             (parameters["idempotency_key"]["schema"], "maxLength", "IDEMPOTENCY_KEY_MAX")):

@@ -250,7 +250,9 @@ class Client:
 
 
 def check_rest(method, target, body, answer):
-    assert answer.status < 500, "the agent blames itself"
+    # What a spec asks of this host may not be there: then that field is named.
+    lacks = answer.status == 503 and method != "HEAD" and (answer.field() or "").startswith("/spec/")
+    assert answer.status < 500 or lacks, "the agent blames itself"
     if "content-length" in answer.headers:
         check_answer(method, target, answer)
     if answer.status == 400 and method != "HEAD":
@@ -289,7 +291,8 @@ def fuzz_rest(agent, make):
 
 # ---- gRPC -------------------------------------------------------------------------------------
 
-MASKS = ("*", "labels", "labels.a", "spec.vcpus", "spec", "", "x", "status", "labels.`", "spec.disks", "spec.log_level")
+MASKS = ("*", "labels", "labels.a", "spec.vcpus", "spec", "", "x", "status", "labels.`", "spec.disks", "spec.log_level",
+         "spec.networks", "spec.vsock", "spec.vsock.cid", "spec.vsock.", "spec.ports", "spec.shares", "spec.device_tree_overlay")
 METADATA = (("if-match", "1"), ("if-match", "x"), ("idempotency-key", "k1"), ("idempotency-key", "y" * 200),
             ("x-odd-bin", b"\0\xff"), ("grpc-accept-encoding", "gzip"))
 
@@ -397,7 +400,8 @@ def finish_call(path, wire, metadata, call, streams, patient):
         error = e
     code = error.code()
     about = f"{path} {bytes(wire)[:600]!r} {metadata}: {code} {error.details()}"
-    assert code not in NEVER, about
+    lacks = code == grpc.StatusCode.UNAVAILABLE and error.details().startswith("/spec/")
+    assert code not in NEVER or lacks, about
     assert patient or code not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED), about
     assert code != grpc.StatusCode.INVALID_ARGUMENT or fields_blamed(error), f"it names no field: {about}"
     return code.name

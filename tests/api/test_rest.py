@@ -265,11 +265,14 @@ def test_patch(agent):
                         ('{"spec":5}', "/spec"), ('{"colour":null}', "/colour"), ('{"labels":{"a":1}}', "/labels/a"),
                         ('{"labels":{"a`b":"c"}}', "/labels/a`b"), ('{"name":"other"}', "/name"),
                         ('{"spec":{"vcpus":1},"spec":{}}', "/spec"), ('{"spec":{"disks":[null]}}', "/spec/disks/0"),
-                        ('{"status":null}', "/update_mask"), ('{"uid":"x"}', "/update_mask"), ("{}", None), ("[]", None),
+                        ('{"status":null}', "/status"), ('{"uid":"x"}', "/uid"), ('{"status":{}}', "/status"), ("[]", None),
                         ("null", None), ("", None), ('{"spec":{"vcpus":99}}', "/spec/vcpus"),
                         ('{"labels":{"%s":"x"}}' % ("k" * 64), "/labels/" + "k" * 64)):
         answer = patch(agent, "/v1/vms/patched", body)
         assert answer.status == 400 and answer.field() == field, (body, answer)
+    for nothing in ("{}", '{"spec":{}}', '{"labels":{}}', '{"name":"patched"}'):
+        answer = patch(agent, "/v1/vms/patched", nothing)
+        assert answer.status == 200 and answer.body == before.body, (nothing, answer)
     for kind in ("application/json-patch+json", "text/plain", "application/merge-patch"):
         answer = patch(agent, "/v1/vms/patched", "{}", kind=f"Content-Type: {kind}")
         assert answer.status == 415 and "merge-patch+json" in answer.headers["accept-patch"], (kind, answer)

@@ -38,13 +38,14 @@ class Answer:
 
 
 class Board:
-    """The virtual board in QEMU, booted by images/board/run."""
+    """The virtual board in QEMU, booted by images/board/run with these variables."""
 
-    def __init__(self, name):
+    def __init__(self, name, **variables):
         self.dir = f"{TOP}/out/board/{name}"
         os.makedirs(self.dir, exist_ok=True)
         self.port, self.grpc_port = free_port(), free_port()
-        env = dict(os.environ, BOARD_DIR=self.dir, CROFT_PORT=str(self.port), CROFT_GRPC_PORT=str(self.grpc_port))
+        env = dict(os.environ, BOARD_DIR=self.dir, CROFT_PORT=str(self.port), CROFT_GRPC_PORT=str(self.grpc_port),
+                   **variables)
         with open(f"{self.dir}/qemu.log", "w") as log:
             self.qemu = subprocess.Popen([f"{TOP}/images/board/run"], env=env, stdin=subprocess.DEVNULL,
                                          stdout=log, stderr=log)

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Runs one VM by the VMM library alone, on the board: vmmrun [-m MIB] [-c VCPUS] [-d DISK] [-t TAP]
- * [-u TAP] [-p] [-n PORT] [-v vhost|PATH] KERNEL INITRD COMMAND-LINE. -t is a tap for vhost, -u one
- * for the VMM itself, -p a passt, -n a named port, -v vsock with context id 42.
+ * [-u TAP] [-p] [-n PORT] [-v vhost|PATH] [-s NAME=DIRECTORY] [-r NAME=DIRECTORY] [-l MIB] [-H]
+ * [-o OVERLAY] KERNEL INITRD COMMAND-LINE. -t is a tap for vhost, -u one for the VMM itself, -p a
+ * passt, -n a named port, -v vsock with context id 42, -s a shared directory, -r one that is
+ * read-only, -l lends the memory but for so much of it, -H takes huge pages.
  *
  * The guest's console is standard output. Lines of standard input are obeyed in order: "balloon
  * BYTES", "await-balloon BYTES", "link N up|down", "limit N BYTES/S", "disklimit N BYTES/S",
  * "resized N", "port N WORD", "size COLUMNS ROWS", "type TEXT", "await TEXT" (of console or port),
- * "sh COMMAND", "stats", "stop".
+ * "sh COMMAND", "stats", "peek" (into guest memory), "stop". What devices break is text as well.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,6 +17,8 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "vmm/vmm.h"
@@ -78,8 +82,11 @@ static void on_console(void *data, const void *bytes, size_t n)
 
 static void on_broken(void *data, const char *device, uint64_t times)
 {
-	(void)data;
-	printf("vmmrun: broken %s, %" PRIu64 " times\n", device, times);
+	char line[128];
+
+	snprintf(line, sizeof(line), "vmmrun: broken %s, %" PRIu64 " times\n", device, times);
+	keep(data, line, strlen(line));
+	fputs(line, stdout);
 	fflush(stdout);
 }
 
@@ -134,12 +141,83 @@ static void print_stats(struct vmm *vmm)
 		printf("vmmrun: vsock vhost=%d connections=%" PRIu64 " rx=%" PRIu64 " tx=%" PRIu64
 		       "\n",
 		       s.vsock.vhost, s.vsock.connections, s.vsock.rx_bytes, s.vsock.tx_bytes);
+	printf("vmmrun: memory configured=%" PRIu64 " resident=%" PRIu64 " pinned=%" PRIu64 "\n",
+	       s.memory_configured, s.memory_resident, s.memory_pinned);
 	printf("vmmrun: balloon up=%d gives_back=%d target=%" PRIu64 " actual=%" PRIu64
 	       " told=0x%x free=%" PRIu64 " total=%" PRIu64 "\n",
 	       s.balloon.driver_up, s.balloon.gives_back, s.balloon.target, s.balloon.actual,
 	       s.balloon.guest.told, s.balloon.guest.values[VMM_GUEST_FREE],
 	       s.balloon.guest.values[VMM_GUEST_TOTAL]);
 	fflush(stdout);
+}
+
+/* Where a range of guest memory is mapped: its name is that of the file. */
+static uint8_t *find_memory(const char *name, uint64_t *size)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/maps", "re");
+	uint64_t start, end;
+	char line[256], path[64];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %*s %*s %*s %63s", &start, &end,
+			   path) == 3 &&
+		    strncmp(path, "/memfd:", 7) == 0 && strcmp(path + 7, name) == 0) {
+			*size = end - start;
+			return (uint8_t *)(uintptr_t)start;
+		}
+	return NULL;
+}
+
+/* Reads guest memory as another process would, which must not hurt anybody. */
+static void peek(const char *name)
+{
+	uint64_t size = 0, pages = 0, used = 0;
+	uint8_t *at = find_memory(name, &size), page[4096];
+	struct iovec local = { page, sizeof(page) }, remote = { at, sizeof(page) };
+	int error = 0;
+
+	for (; at && (uint64_t)((uint8_t *)remote.iov_base - at) < size;
+	     remote.iov_base = (uint8_t *)remote.iov_base + sizeof(page)) {
+		if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) < 0) {
+			error = errno;
+			continue;
+		}
+		pages++;
+		used += memcmp(page, page + 1, sizeof(page) - 1) != 0 || page[0] != 0;
+	}
+	printf("vmmrun: peek %s: %" PRIu64 " of %" PRIu64 " pages readable, %" PRIu64
+	       " not zero, %s\n",
+	       name, pages, size / sizeof(page), used, error ? strerror(error) : "no error");
+	fflush(stdout);
+}
+
+/* The file of guest memory, which the VMM forgets at the end. */
+static int keep_memory(void)
+{
+	char path[64], name[64];
+
+	for (int fd = 3; fd < 64; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, name, sizeof(name) - 1);
+		name[n > 0 ? n : 0] = '\0';
+		if (strncmp(name, "/memfd:guest (", 14) == 0)
+			return dup(fd);
+	}
+	return -1;
+}
+
+/* What the host finds in memory that was the guest's. */
+static void look_back(int fd, uint64_t size)
+{
+	const uint64_t *words = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	uint64_t used = 0;
+
+	for (uint64_t i = 0; words != MAP_FAILED && i < size / 8; i++)
+		used += words[i] != 0;
+	printf("vmmrun: after its end %s of %" PRIu64 " bytes, %" PRIu64 " words not zero\n",
+	       words == MAP_FAILED ? "nothing" : "all", size, used);
 }
 
 static void obey(struct run *run, char *line)
@@ -177,6 +255,9 @@ static void obey(struct run *run, char *line)
 		vmm_console_resize(run->vmm, (uint16_t)index, (uint16_t)rows);
 	} else if (strncmp(line, "stats", 5) == 0) {
 		print_stats(run->vmm);
+	} else if (strncmp(line, "peek", 4) == 0) {
+		peek("guest");
+		peek("guest-bounce");
 	} else if (strncmp(line, "stop", 4) == 0) {
 		vmm_stop(run->vmm);
 	} else if (line[0] != '\n') {
@@ -218,6 +299,33 @@ static int add_net(struct vmm_config *config, struct vmm_net *nets, int opt, con
 	return r < 0 ? fail("network", &err) : 0;
 }
 
+static void *load(const char *path, size_t *size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	void *bytes = malloc(VMM_OVERLAY_MAX);
+	ssize_t n = bytes ? read(fd, bytes, VMM_OVERLAY_MAX) : -1;
+
+	*size = n > 0 ? (size_t)n : 0;
+	return bytes;
+}
+
+static int add_share(struct vmm_config *config, struct vmm_fs *shares, int opt, char *what)
+{
+	struct vmm_fs *share = &shares[config->share_count++];
+	char *directory = strchr(what, '=');
+	struct error err = { 0 };
+	int pid;
+
+	if (!directory)
+		return -1;
+	*directory++ = '\0';
+	share->tag = what;
+	if (vmm_fs_start(directory, opt == 'r', &share->fd, &pid, &err) < 0)
+		return fail("share", &err);
+	printf("vmmrun: virtiofsd of %s is process %d\n", what, pid);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct vmm_events events = { .console = on_console,
@@ -229,16 +337,17 @@ int main(int argc, char **argv)
 	};
 	struct vmm_disk disks[VMM_DISKS_MAX];
 	struct vmm_net nets[VMM_NETS_MAX];
+	struct vmm_fs shares[VMM_SHARES_MAX];
 	const char *ports[VMM_PORTS_MAX];
 	struct vmm_vsock vsock = { .cid = 42 };
 	struct vmm_events told = events;
 	static struct run run = { .lock = PTHREAD_MUTEX_INITIALIZER,
 				  .changed = PTHREAD_COND_INITIALIZER };
 	struct error err = { 0 };
-	int opt;
+	int opt, memory;
 
 	run.ended = eventfd(0, EFD_CLOEXEC);
-	while ((opt = getopt(argc, argv, "m:c:d:t:u:pv:n:")) != -1) {
+	while ((opt = getopt(argc, argv, "m:c:d:t:u:pv:n:s:r:l:Ho:")) != -1) {
 		if (opt == 'm')
 			config.memory = strtoull(optarg, NULL, 0) << 20;
 		else if (opt == 'c')
@@ -247,12 +356,21 @@ int main(int argc, char **argv)
 			disks[config.disk_count++] =
 				(struct vmm_disk){ .name = optarg,
 						   .fd = open(optarg, O_RDWR | O_CLOEXEC) };
+		else if (opt == 'l')
+			config.lend = true, config.bounce = strtoull(optarg, NULL, 0) << 20;
+		else if (opt == 'H')
+			config.huge_pages = true;
+		else if (opt == 'o')
+			config.overlay = load(optarg, &config.overlay_size);
 		else if (opt == 'n')
 			ports[config.port_count++] = optarg;
 		else if (opt == 'v')
 			vsock.path = strcmp(optarg, "vhost") == 0 ? NULL : optarg,
 			config.vsock = &vsock;
-		else if (opt == '?' || add_net(&config, nets, opt, optarg))
+		else if (opt == 's' || opt == 'r') {
+			if (add_share(&config, shares, opt, optarg))
+				return 2;
+		} else if (opt == '?' || add_net(&config, nets, opt, optarg))
 			return 2;
 	}
 	if (argc - optind != 3)
@@ -263,16 +381,22 @@ int main(int argc, char **argv)
 	config.disks = disks;
 	config.nets = nets;
 	config.ports = ports;
+	config.shares = shares;
 	told.data = &run;
 	if (vmm_create(&run.vmm, &config, &told, &err) < 0)
 		return fail("create", &err);
 	for (unsigned int i = 0; i < config.net_count; i++)
 		close(nets[i].fd);
+	for (unsigned int i = 0; i < config.share_count; i++)
+		close(shares[i].fd);
 	if (vmm_start(run.vmm, &err) < 0)
 		return fail("start", &err);
 	run_until_end(&run);
 	print_stats(run.vmm);
+	memory = config.lend ? keep_memory() : -1;
 	run.vmm = vmm_free(run.vmm);
+	if (config.lend)
+		look_back(memory, config.memory - config.bounce);
 	while (wait(NULL) > 0)
 		;
 	printf("vmmrun: exit reason %d %s\n", run.exit.reason, run.exit.error.message);

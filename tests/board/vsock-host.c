@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The host's program of the vsock test: vsock-host PATH|vhost CID. Answers the guest's line on port
- * 1234, then sends a megabyte to the guest's port 5678 and expects it back.
+ * The host's program of the vsock test: vsock-host PATH|vhost CID. Returns when it listens, and goes
+ * on behind: answers the guest's line on port 1234, then sends a megabyte to the guest's port 5678
+ * and expects it back.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
 {
 	unsigned int cid = argc > 2 ? (unsigned int)atoi(argv[2]) : 0;
 	int is_unix, listener, fd = -1;
+	pid_t pid;
 
 	if (argc != 3)
 		return 2;
@@ -106,10 +108,13 @@ int main(int argc, char **argv)
 		perror("vsock-host: listen");
 		return 1;
 	}
+	pid = fork();
+	if (pid)
+		return pid < 0;
 	answer(listener);
 	fflush(stdout);
 	/* The guest listens a moment later. */
-	for (int i = 0; i < 100 && fd < 0; i++) {
+	for (int i = 0; i < 600 && fd < 0; i++) {
 		usleep(100000);
 		fd = is_unix ? unix_fd(argv[1], "", 0) : vm_fd(cid, 5678, 0);
 		if (fd >= 0 && is_unix)

@@ -5,6 +5,7 @@
 
 #include "vmm/bus.h"
 #include "vmm/fdt.h"
+#include "vmm/vmm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -22,10 +23,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	struct error err = { 0 };
 	size_t length = 0;
+	bool taken;
 	int r;
 
 	if (size == 0)
 		return 0;
+	/* The check without a tree. */
+	taken = vmm_overlay_check(data, size, &err) == 0;
+	assert(taken || err.code != ERROR_NONE);
 	r = fdt_build(&config, blob, sizeof(blob), &length, &err);
 	/* What is refused has a reason, and what is taken is a tree. */
 	assert(r < 0 ? err.code != ERROR_NONE

@@ -17,6 +17,7 @@
 #define BASE	    0x80000000ull
 #define RAM	    (1u << 20)
 #define ACTIONS_MAX 512u
+#define MUST	    (VIRTIO_F_VERSION_1 | VIRTIO_ACCESS_PLATFORM)
 
 /* Where bring_up() puts the rings of a queue; the first page is for what they point at. */
 #define RINGS(queue) (BASE + 0x10000 + 0x4000ull * (queue))
@@ -39,6 +40,7 @@ struct driver {
 	void (*outside)(struct driver *d, struct input *in);
 	uint16_t offered[VIRTIO_QUEUES_MAX];
 	uint32_t size;
+	uint8_t *low;	 /* what is at BASE */
 	bool scribbling; /* atomic */
 };
 
@@ -88,7 +90,7 @@ static inline void bring_up(struct driver *d, uint32_t features, uint32_t size)
 	write_reg(d, 0x70, 0);
 	write_reg(d, 0x70, 3);
 	write_reg(d, 0x24, 1);
-	write_reg(d, 0x20, 1);
+	write_reg(d, 0x20, (uint32_t)((d->dev->features & MUST) >> 32));
 	write_reg(d, 0x24, 0);
 	write_reg(d, 0x20, features & (uint32_t)d->dev->features);
 	write_reg(d, 0x70, 11);
@@ -129,7 +131,7 @@ static inline void offer(struct driver *d, struct input *in, unsigned int queue)
 			uint32_t len;
 			uint16_t flags, next;
 		} desc = {
-			.addr = BASE + take(in, 2),
+			.addr = BASE + take(in, 2) + (how & 0x80 ? RAM : 0),
 			.len = shape & 0x80 ? (uint32_t)take(in, 4) : (uint32_t)take(in, 1),
 			.flags = (uint16_t)((shape & 2u) | (i + 1 < n)),
 			.next = (uint16_t)(i + 1),
@@ -180,7 +182,7 @@ static inline void *scribble(void *data)
 		seed = seed * 1664525u + 1013904223u;
 		/* The ring of the first two queues, and the table beside them. */
 		off = seed >> 31 ? 0x8000 + (seed >> 8) % 0x80 : 0x10000 + (seed >> 8) % 0x8000;
-		*(volatile uint8_t *)(d->mem.host + off) = (uint8_t)(seed >> 16);
+		*(volatile uint8_t *)(d->low + off) = (uint8_t)(seed >> 16);
 	}
 	return NULL;
 }
@@ -240,7 +242,7 @@ static inline void act(struct driver *d, struct input *in)
 		bring_up(d, (uint32_t)take(in, 4), (uint32_t)take(in, 1));
 		break;
 	case 4:
-		d->mem.lent = !d->mem.lent && (kind & 0x10);
+		d->mem.lent = d->mem.bounce.host || (!d->mem.lent && (kind & 0x10));
 		break;
 	case 5:
 		/* A storm, of queues that there are and others. */
@@ -294,6 +296,25 @@ static inline void driver_init(struct driver *d)
 	};
 }
 
+/* RAM goes out of the device's reach, and is where no ring or buffer should be: behind the rest. */
+static inline void lend(struct driver *d)
+{
+	bool pinned = d->mem.pinned;
+	int r;
+
+	mem_free(&d->mem);
+	r = mem_init(&d->mem, gpa(BASE + RAM), RAM, NULL);
+	assert(r == 0);
+	r = mem_add_bounce(&d->mem, gpa(BASE), RAM, NULL);
+	assert(r == 0);
+	d->mem.lent = true;
+	d->mem.pinned = pinned;
+	/* To reach it all the same would be the end. */
+	r = mprotect(d->mem.host, RAM, PROT_NONE);
+	assert(r == 0);
+	d->dev->features |= VIRTIO_ACCESS_PLATFORM;
+}
+
 /* Does with the device what the input says. */
 static inline void driver_run(struct driver *d, struct virtio_mmio *dev, struct input *in)
 {
@@ -304,6 +325,9 @@ static inline void driver_run(struct driver *d, struct virtio_mmio *dev, struct 
 	dev->broken = on_broken;
 	dev->broken_data = d;
 	d->size = 1;
+	if (setup & 4)
+		lend(d);
+	d->low = mem_at(&d->mem, gpa(BASE), RAM);
 	/* The beginning of memory is the input's: requests, and tables. */
 	if (setup & 1) {
 		size_t n = (size_t)take(in, 2);
@@ -318,7 +342,7 @@ static inline void driver_run(struct driver *d, struct virtio_mmio *dev, struct 
 	for (unsigned int i = 0; in->n > 0 && i < ACTIONS_MAX; i++)
 		act(d, in);
 	/* Whatever it was, a driver that starts over finds a device that works. */
-	d->mem.lent = false;
+	d->mem.lent = d->mem.bounce.host;
 	bring_up(d, UINT32_MAX, 3);
 	serve(d);
 	status = dev->mmio.ops->read(&dev->mmio, 0x70, 4);

@@ -145,6 +145,7 @@ static inline struct call *create(const char *name, const char *append)
 	message_set_string(&request->vm->spec->image, "tiny");
 	message_set_string(&request->vm->spec->cmdline_append, append);
 	request->vm->spec->vcpus = 1;
+	request->vm->spec->no_network = true;
 	request->vm->spec->memory_bytes = 64 * MIB;
 	message_set_string(&disk->name, "root");
 	message_set_string(&disk->image_disk, "root");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Events: the ring's bound, numbers without gaps over restarts and kills, and the commit that they share with the change.
 
-#include "tests/unit/agent_help.h"
+#include "tests/unit/store_help.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,29 +19,6 @@
 #include "agent/event.h"
 #include "agent/message.h"
 #include "agent/state.h"
-
-static char *dir;
-static char path[300];
-
-static int setup(void **state)
-{
-	(void)state;
-	dir = help_mkdir();
-	snprintf(path, sizeof(path), "%s/db", dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	help_rmdir(dir);
-	return 0;
-}
-
-static void quiet(void *data)
-{
-	(void)data;
-}
 
 /* Of a service only what events need. */
 static int try_open(struct service *s, struct error *e)

@@ -184,16 +184,19 @@ static void test_refuse(void **state)
 		const char *path, *says;
 	} cases[] = {
 		{ "", "no such field" },	   { "specs", "no such field" },
-		{ "spec.", "no such field" },	   { ".spec", "no such field" },
+		{ "spec.disks.", "no parts" },	   { ".spec", "no such field" },
 		{ "spec.vcpu", "no such field" },  { "spec..vcpus", "no such field" },
 		{ "spec.vcpus.x", "no parts" },	   { "spec.disks.0", "no parts" },
-		{ "spec.disks.name", "no parts" }, { "uid", "output only" },
-		{ "status", "output only" },	   { "status.state", "output only" },
-		{ "revision", "output only" },	   { "labels.", "not a key" },
+		{ "spec.disks.name", "no parts" }, { "labels.", "not a key" },
 		{ "labels.a.b", "not a key" },	   { "labels.`a.b", "not a key" },
 		{ "labels.``", "not a key" },	   { "labels.`a`b`", "not a key" },
 		{ "spec.*", "no such field" },
 	};
+	static const char *const fixed[][2] = { { "uid", "/uid" },
+						{ "status", "/status" },
+						{ "status.state", "/status" },
+						{ "status.", "/status" },
+						{ "revision", "/revision" } };
 	Croft__V1__Vm *vm = make(), *wish = make();
 	Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
 	char *text = calloc(1, MASK_PATH_MAX + 2);
@@ -208,6 +211,12 @@ static void test_refuse(void **state)
 		if (!strstr(e.message, cases[i].says))
 			fail_msg("%s: %s", cases[i].path, e.message);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+		assert_true(apply(vm, wish, fixed[i][0], NULL, &e) < 0);
+		assert_int_equal(e.code, ERROR_INVALID_ARGUMENT);
+		assert_string_equal(e.field, fixed[i][1]);
+		assert_non_null(strstr(e.message, "output only"));
+	}
 	memset(text, 'x', MASK_PATH_MAX + 1);
 	assert_true(apply(vm, wish, text, NULL, &e) < 0);
 	assert_non_null(strstr(e.message, "too long"));
@@ -219,12 +228,40 @@ static void test_refuse(void **state)
 	message_free(wish);
 }
 
+/* A message that is absent is made, and one that is there stays; bytes are replaced. */
+static void test_presence_and_bytes(void **state)
+{
+	Croft__V1__Vm *vm = make(), *wish = make();
+	struct error e;
+
+	(void)state;
+	assert_int_equal(apply(vm, wish, "spec.vsock.", NULL, &e), 0);
+	assert_non_null(vm->spec->vsock);
+	vm->spec->vsock->cid = 7;
+	assert_int_equal(apply(vm, wish, "spec.vsock.", "spec.", &e), 0);
+	assert_int_equal(vm->spec->vsock->cid, 7);
+	assert_int_equal(apply(vm, wish, "spec.vsock", NULL, &e), 0);
+	assert_null(vm->spec->vsock);
+	wish->spec->device_tree_overlay = (ProtobufCBinaryData){ .len = 3, .data = malloc(3) };
+	memcpy(wish->spec->device_tree_overlay.data, "abc", 3);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(apply(vm, wish, "spec.device_tree_overlay", NULL, &e), 0);
+	assert_int_equal(vm->spec->device_tree_overlay.len, 3);
+	assert_memory_equal(vm->spec->device_tree_overlay.data, "abc", 3);
+	free(wish->spec->device_tree_overlay.data);
+	wish->spec->device_tree_overlay = (ProtobufCBinaryData){ .len = 0 };
+	assert_int_equal(apply(vm, wish, "spec.device_tree_overlay", NULL, &e), 0);
+	assert_int_equal(vm->spec->device_tree_overlay.len, 0);
+	message_free(vm);
+	message_free(wish);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields), cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_all),    cmocka_unit_test(test_messages),
-		cmocka_unit_test(test_refuse),
+		cmocka_unit_test(test_refuse), cmocka_unit_test(test_presence_and_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,9 @@
 
 #include "agent/metrics.h"
 #include "agent/openapi.h"
+#include "agent/vm_stats.h"
+
+#include <sys/stat.h>
 
 static void check_value(const char *value, const char *written)
 {
@@ -125,6 +128,130 @@ static void test_vms(void **state)
 	free(text);
 }
 
+/* Each sample of a histogram is that before and more. */
+static void check_handling(const char *text)
+{
+	static const char bucket[] =
+		"croft_vm_vcpu_handling_seconds_bucket{vm=\"web1\",vcpu=\"0\",le=\"";
+	static const char count[] = "croft_vm_vcpu_handling_seconds_count{vm=\"web1\",vcpu=\"0\"} ";
+	uint64_t last = 0;
+	unsigned int n = 0;
+
+	for (const char *at = text; (at = strstr(at, bucket)); n++) {
+		uint64_t value = strtoull(strchr(at, '}') + 2, NULL, 10);
+
+		assert_true(value >= last);
+		last = value;
+		at += sizeof(bucket);
+	}
+	assert_int_equal(n, VMM_HANDLING_BUCKETS);
+	assert_non_null(strstr(text, "le=\"+Inf\"} "));
+	assert_int_equal(strtoull(strstr(text, count) + strlen(count), NULL, 10), last);
+	/* The guest has printed, and each character is an access. */
+	assert_true(last > 0);
+}
+
+static bool measures(const Croft__V1__VmStats *stats, const char *name)
+{
+	for (size_t i = 0; i < stats->n_measured; i++)
+		if (strcmp(stats->measured[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void test_figures(void **state)
+{
+	Croft__V1__ReadConsoleResponse *console;
+	struct call *call;
+	const Croft__V1__VmStats *stats;
+	char *text;
+	uint64_t sum = 0;
+
+	(void)state;
+	pull_tiny();
+	expect(create("web1", "croft.test=spin"), ERROR_NONE);
+	finish_as(start("web1"), OPERATION(SUCCEEDED), NULL);
+	console = read_console("web1", 0, 30);
+	message_free(console);
+	text = scrape();
+	check_handling(text);
+	assert_true(has(text, "croft_vm_memory_pinned_bytes{vm=\"web1\"} 0\n"));
+	assert_true(has(text, "croft_vm_devices_broken_total{vm=\"web1\"} 0\n"));
+	assert_true(has(
+		text,
+		"croft_vm_disk_seconds_total{vm=\"web1\",disk=\"root\",direction=\"discard\"} 0.0"));
+	assert_true(has(
+		text,
+		"croft_vm_disk_operations_total{vm=\"web1\",disk=\"root\",direction=\"zero\"} 0\n"));
+	assert_true(has(text, "croft_vm_disk_throttled_total{vm=\"web1\",disk=\"root\"} 0\n"));
+	/* It has neither a network nor a policy. */
+	assert_false(has(text, "croft_vm_network_bytes_total{"));
+	assert_false(has(text, "croft_vm_vsock_bytes_total{"));
+	assert_false(has(text, "croft_vm_restarts_total{"));
+	free(text);
+	call = help_call(service, "croft.v1.Vms/GetVmStats", NAMED(get_vm_stats_request, "web1"));
+	stats = (const void *)call->reply;
+	assert_non_null(stats);
+	assert_int_equal(stats->vcpus[0]->n_handling_counts, VMM_HANDLING_BUCKETS);
+	for (size_t i = 0; i < VMM_HANDLING_BUCKETS; i++)
+		sum += stats->vcpus[0]->handling_counts[i];
+	assert_true(sum > 0);
+	assert_int_equal(stats->disks[0]->size_bytes, 65536);
+	assert_true(stats->disks[0]->n_queue_requests > 0);
+	assert_true(measures(stats, "vcpus.handling_counts") && measures(stats, "disks"));
+	assert_false(measures(stats, "networks") || measures(stats, "vsock") ||
+		     measures(stats, "memory_balloon_bytes"));
+	assert_null(stats->vsock);
+	call_free(call);
+}
+
+static void put_count(const char *folder, const char *name, const char *text)
+{
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* The kernel counts from the other end of the cable. */
+static void test_interface(void **state)
+{
+	static const char *const names[] = { "tx_packets", "tx_bytes", "tx_dropped",
+					     "rx_packets", "rx_bytes", "rx_dropped" };
+	struct vmm_net_stats s = { .throttled = 9 };
+	char path[400], number[8];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/tap0", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/tap0/statistics", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_false(vm_stats_read_interface(dir, "tap0", &s));
+		snprintf(number, sizeof(number), "%zu\n", i + 1);
+		put_count(path, names[i], number);
+	}
+	/* Nothing is taken before all are there. */
+	assert_int_equal(s.rx_packets, 0);
+	assert_true(vm_stats_read_interface(dir, "tap0", &s));
+	assert_int_equal(s.rx_packets, 1);
+	assert_int_equal(s.rx_bytes, 2);
+	assert_int_equal(s.rx_dropped, 3);
+	assert_int_equal(s.tx_packets, 4);
+	assert_int_equal(s.tx_bytes, 5);
+	assert_int_equal(s.tx_dropped, 6);
+	assert_int_equal(s.throttled, 9);
+	put_count(path, "rx_bytes", "none");
+	assert_false(vm_stats_read_interface(dir, "tap0", &s));
+	assert_false(vm_stats_read_interface(dir, "tap1", &s));
+	/* The loopback is there on each host. */
+	assert_true(vm_stats_read_interface("/sys/class/net", "lo", &s));
+}
+
 static void test_rest_is_counted(void **state)
 {
 	char *text;
@@ -161,6 +288,8 @@ int main(void)
 		cmocka_unit_test(test_values_are_escaped),
 		TEST(test_empty_node),
 		TEST(test_vms),
+		TEST(test_figures),
+		TEST(test_interface),
 		TEST(test_rest_is_counted),
 		TEST(test_contract),
 	};

@@ -105,7 +105,7 @@ static void test_labels(void **state)
 	assert_string_equal(call->error.field, "/labels/-");
 	expect(call, ERROR_INVALID_ARGUMENT);
 	call = label_node("cordoned", "a", "b");
-	assert_string_equal(call->error.field, "/update_mask");
+	assert_string_equal(call->error.field, "/cordoned");
 	expect(call, ERROR_INVALID_ARGUMENT);
 	/* They are there after a restart, with their revision. */
 	service = service_free(service);
@@ -123,7 +123,7 @@ static void test_status(void **state)
 
 	(void)state;
 	assert_true(node->name[0] && node->status->cpus > 0 && node->status->vcpus_max > 0);
-	assert_int_equal(node->status->n_conditions, 6);
+	assert_int_equal(node->status->n_conditions, 7);
 	assert_true(condition(node, "Ready")->status);
 	assert_true(condition(node, "HypervisorAvailable")->status);
 	assert_true(condition(node, "StoreWritable")->status);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The store: what is committed is there again, also after the process was killed; other files are refused.
 
-#include "tests/unit/agent_help.h"
+#include "tests/unit/store_help.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,29 +16,6 @@
 
 #include "agent/store.h"
 #include "croft/v1/image.pb-c.h"
-
-static char *dir;
-static char path[300];
-
-static int setup(void **state)
-{
-	(void)state;
-	dir = help_mkdir();
-	snprintf(path, sizeof(path), "%s/db", dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	help_rmdir(dir);
-	return 0;
-}
-
-static void quiet(void *data)
-{
-	(void)data;
-}
 
 static struct store *open_store(bool start)
 {

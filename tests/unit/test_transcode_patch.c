@@ -99,7 +99,10 @@ static void test_nothing(void **state)
 {
 	(void)state;
 	taken(VM, "{}", "", "{\"revision\":0}");
-	taken(VM, "{\"labels\":{},\"spec\":{}}", "", "{\"revision\":0,\"spec\":{}}");
+	taken(VM, "{\"labels\":{}}", "", "{\"revision\":0}");
+	/* Where there is none it is made, and where there is one it stays. */
+	taken(VM, "{\"spec\":{}}", "spec. ", "{\"revision\":0}");
+	taken(VM, "{\"spec\":{\"vsock\":{}}}", "spec.vsock. ", "{\"revision\":0,\"spec\":{}}");
 }
 
 static void test_refused(void **state)

@@ -103,7 +103,7 @@ static void test_block_requests(void **state)
 		skip();
 	}
 	print_message(
-		"block, %u requests of 4 KiB, %u at once: %ld system calls by io_uring, %ld without\n",
+		"figure: block, %u requests of 4 KiB, %u at once: %ld system calls by io_uring, %ld without\n",
 		ROUNDS * LOAD, LOAD, uring, plain);
 	assert_in_range(uring, 1, ROUNDS * LOAD);
 	/* The fall-back has one a request, and what a batch needs to be woken and to tell. */
@@ -223,8 +223,9 @@ static void test_memory(void **state)
 		if (i == 0)
 			first = own_kib();
 	}
-	print_message("overhead of a VM with disk, network, console, entropy and balloon: %lu KiB\n",
-		      (own_kib() - first) / 7);
+	print_message(
+		"figure: overhead of a VM with disk, network, console, entropy and balloon: %lu KiB\n",
+		(own_kib() - first) / 7);
 	assert_in_range((own_kib() - first) / 7, 1, 2048);
 	for (unsigned int i = 0; i < 8; i++) {
 		test_vm_free(&vms[i]);

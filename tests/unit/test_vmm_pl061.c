@@ -19,21 +19,6 @@ struct fixture {
 	struct mmio_device *dev;
 };
 
-static uint64_t rd(struct fixture *f, uint64_t off)
-{
-	return f->dev->ops->read(f->dev, off, 1);
-}
-
-static void wr(struct fixture *f, uint64_t off, uint64_t value)
-{
-	f->dev->ops->write(f->dev, off, 1, value);
-}
-
-static bool rang(struct fixture *f)
-{
-	return eventfd_take(f->dev->irq.fd);
-}
-
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -62,8 +47,8 @@ static void test_identity(void **state)
 	uint32_t part = 0, cell = 0;
 
 	for (unsigned int i = 0; i < 4; i++) {
-		part |= (uint32_t)rd(f, 0xfe0 + 4 * i) << 8 * i;
-		cell |= (uint32_t)rd(f, 0xff0 + 4 * i) << 8 * i;
+		part |= (uint32_t)reg_read(f->dev, 0xfe0 + 4 * i) << 8 * i;
+		cell |= (uint32_t)reg_read(f->dev, 0xff0 + 4 * i) << 8 * i;
 	}
 	assert_int_equal(part, 0x00041061);
 	assert_int_equal(cell, 0xb105f00d);
@@ -73,25 +58,25 @@ static void test_press(void **state)
 {
 	struct fixture *f = *state;
 
-	wr(f, PL061_IE, 0);
-	wr(f, IS, 0);
-	wr(f, IBE, 0);
-	wr(f, PL061_IEV, KEY);
-	wr(f, PL061_IE, KEY);
-	assert_false(rang(f));
+	reg_write(f->dev, PL061_IE, 0);
+	reg_write(f->dev, IS, 0);
+	reg_write(f->dev, IBE, 0);
+	reg_write(f->dev, PL061_IEV, KEY);
+	reg_write(f->dev, PL061_IE, KEY);
+	assert_false(irq_rang(f->dev));
 	pl061_press(f->gpio);
-	assert_true(rang(f));
-	assert_int_equal(rd(f, MIS), KEY);
+	assert_true(irq_rang(f->dev));
+	assert_int_equal(reg_read(f->dev, MIS), KEY);
 	/* Released again, and still to be seen. */
-	assert_int_equal(rd(f, KEY << 2), 0);
-	wr(f, PL061_IC, 0xff & ~KEY);
-	assert_int_equal(rd(f, MIS), KEY);
-	assert_true(rang(f));
-	wr(f, PL061_IC, KEY);
-	assert_int_equal(rd(f, MIS), 0);
-	assert_false(rang(f));
+	assert_int_equal(reg_read(f->dev, KEY << 2), 0);
+	reg_write(f->dev, PL061_IC, 0xff & ~KEY);
+	assert_int_equal(reg_read(f->dev, MIS), KEY);
+	assert_true(irq_rang(f->dev));
+	reg_write(f->dev, PL061_IC, KEY);
+	assert_int_equal(reg_read(f->dev, MIS), 0);
+	assert_false(irq_rang(f->dev));
 	pl061_press(f->gpio);
-	assert_true(rang(f));
+	assert_true(irq_rang(f->dev));
 }
 
 /* Masked, a press is kept until the mask is lifted. */
@@ -99,14 +84,14 @@ static void test_masked(void **state)
 {
 	struct fixture *f = *state;
 
-	wr(f, PL061_IEV, KEY);
+	reg_write(f->dev, PL061_IEV, KEY);
 	pl061_press(f->gpio);
-	assert_false(rang(f));
-	assert_int_equal(rd(f, RIS), KEY);
-	assert_int_equal(rd(f, MIS), 0);
-	wr(f, PL061_IE, KEY);
-	assert_true(rang(f));
-	assert_int_equal(rd(f, MIS), KEY);
+	assert_false(irq_rang(f->dev));
+	assert_int_equal(reg_read(f->dev, RIS), KEY);
+	assert_int_equal(reg_read(f->dev, MIS), 0);
+	reg_write(f->dev, PL061_IE, KEY);
+	assert_true(irq_rang(f->dev));
+	assert_int_equal(reg_read(f->dev, MIS), KEY);
 }
 
 static void test_levels_and_edges(void **state)
@@ -114,25 +99,25 @@ static void test_levels_and_edges(void **state)
 	struct fixture *f = *state;
 
 	/* Low level: pressed or not, the key is low now. */
-	wr(f, IS, KEY);
-	assert_int_equal(rd(f, RIS), KEY);
-	wr(f, PL061_IC, KEY);
-	assert_int_equal(rd(f, RIS), KEY);
-	wr(f, PL061_IEV, KEY);
-	assert_int_equal(rd(f, RIS), 0);
+	reg_write(f->dev, IS, KEY);
+	assert_int_equal(reg_read(f->dev, RIS), KEY);
+	reg_write(f->dev, PL061_IC, KEY);
+	assert_int_equal(reg_read(f->dev, RIS), KEY);
+	reg_write(f->dev, PL061_IEV, KEY);
+	assert_int_equal(reg_read(f->dev, RIS), 0);
 	/* A level remembers nothing. */
 	pl061_press(f->gpio);
-	assert_int_equal(rd(f, RIS), 0);
-	wr(f, IS, 0);
-	assert_int_equal(rd(f, RIS), 0);
+	assert_int_equal(reg_read(f->dev, RIS), 0);
+	reg_write(f->dev, IS, 0);
+	assert_int_equal(reg_read(f->dev, RIS), 0);
 	/* The falling edge, and both. */
-	wr(f, PL061_IEV, 0);
+	reg_write(f->dev, PL061_IEV, 0);
 	pl061_press(f->gpio);
-	assert_int_equal(rd(f, RIS), KEY);
-	wr(f, PL061_IC, KEY);
-	wr(f, IBE, KEY);
+	assert_int_equal(reg_read(f->dev, RIS), KEY);
+	reg_write(f->dev, PL061_IC, KEY);
+	reg_write(f->dev, IBE, KEY);
 	pl061_press(f->gpio);
-	assert_int_equal(rd(f, RIS), KEY);
+	assert_int_equal(reg_read(f->dev, RIS), KEY);
 }
 
 /* Pins that the guest drives read as it wrote them, through the address's mask; the key no longer counts. */
@@ -140,16 +125,16 @@ static void test_outputs(void **state)
 {
 	struct fixture *f = *state;
 
-	wr(f, DIR, 0xf0);
-	wr(f, 0x3fc, 0xff);
-	assert_int_equal(rd(f, 0x3fc), 0xf0);
-	wr(f, 0x10 << 2, 0);
-	assert_int_equal(rd(f, 0x3fc), 0xe0);
-	assert_int_equal(rd(f, 0x20 << 2), 0x20);
-	assert_int_equal(rd(f, 0), 0);
-	wr(f, DIR, 0xff);
+	reg_write(f->dev, DIR, 0xf0);
+	reg_write(f->dev, 0x3fc, 0xff);
+	assert_int_equal(reg_read(f->dev, 0x3fc), 0xf0);
+	reg_write(f->dev, 0x10 << 2, 0);
+	assert_int_equal(reg_read(f->dev, 0x3fc), 0xe0);
+	assert_int_equal(reg_read(f->dev, 0x20 << 2), 0x20);
+	assert_int_equal(reg_read(f->dev, 0), 0);
+	reg_write(f->dev, DIR, 0xff);
 	pl061_press(f->gpio);
-	assert_int_equal(rd(f, RIS), 0);
+	assert_int_equal(reg_read(f->dev, RIS), 0);
 }
 
 /* Every register at every width takes whatever comes. */
@@ -165,9 +150,9 @@ static void test_any_access(void **state)
 			f->dev->ops->write(f->dev, off, widths[i], UINT64_MAX);
 			assert_in_range(f->dev->ops->read(f->dev, off, widths[i]), 0, 0xff);
 		}
-	assert_int_equal(rd(f, 0x424), 0);
-	assert_int_equal(rd(f, DIR + 1), 0);
-	assert_int_equal(rd(f, 0xfe0), 0x61);
+	assert_int_equal(reg_read(f->dev, 0x424), 0);
+	assert_int_equal(reg_read(f->dev, DIR + 1), 0);
+	assert_int_equal(reg_read(f->dev, 0xfe0), 0x61);
 }
 
 int main(void)

@@ -21,21 +21,6 @@ struct fixture {
 	struct mmio_device *dev;
 };
 
-static uint64_t rd(struct fixture *f, uint64_t off)
-{
-	return f->dev->ops->read(f->dev, off, 1);
-}
-
-static void wr(struct fixture *f, uint64_t off, uint64_t value)
-{
-	f->dev->ops->write(f->dev, off, 1, value);
-}
-
-static bool rang(struct fixture *f)
-{
-	return eventfd_take(f->dev->irq.fd);
-}
-
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -65,9 +50,9 @@ static void test_output(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(rd(f, LSR), 0x60);
+	assert_int_equal(reg_read(f->dev, LSR), 0x60);
 	for (const char *p = "hi\nthere"; *p; p++)
-		wr(f, 0, (uint8_t)*p);
+		reg_write(f->dev, 0, (uint8_t)*p);
 	/* A whole line goes at once, the rest when its time is up. */
 	assert_string_equal(f->sink.console, "hi\n");
 	while (!eventfd_take(f->console.timer.fd))
@@ -76,7 +61,7 @@ static void test_output(void **state)
 	assert_string_equal(f->sink.console, "hi\nthere");
 	assert_int_equal(f->console.out_bytes, 8);
 	for (int i = 0; i < 1000; i++)
-		wr(f, 0, 'x');
+		reg_write(f->dev, 0, 'x');
 	console_flush(&f->console);
 	assert_int_equal(f->sink.console_used, 1008);
 }
@@ -86,37 +71,37 @@ static void test_divisor(void **state)
 {
 	struct fixture *f = *state;
 
-	wr(f, LCR, 0x83);
-	wr(f, 0, 12);
-	wr(f, IER, 1);
-	assert_int_equal(rd(f, 0), 12);
-	assert_int_equal(rd(f, IER), 1);
-	wr(f, LCR, 3);
-	assert_int_equal(rd(f, IER), 0);
-	assert_int_equal(rd(f, LCR), 3);
+	reg_write(f->dev, LCR, 0x83);
+	reg_write(f->dev, 0, 12);
+	reg_write(f->dev, IER, 1);
+	assert_int_equal(reg_read(f->dev, 0), 12);
+	assert_int_equal(reg_read(f->dev, IER), 1);
+	reg_write(f->dev, LCR, 3);
+	assert_int_equal(reg_read(f->dev, IER), 0);
+	assert_int_equal(reg_read(f->dev, LCR), 3);
 	console_flush(&f->console);
 	assert_int_equal(f->sink.console_used, 0);
-	wr(f, 7, 0x5a);
-	assert_int_equal(rd(f, 7), 0x5a);
-	wr(f, IER, 0xff);
-	assert_int_equal(rd(f, IER), 0x0f);
+	reg_write(f->dev, 7, 0x5a);
+	assert_int_equal(reg_read(f->dev, 7), 0x5a);
+	reg_write(f->dev, IER, 0xff);
+	assert_int_equal(reg_read(f->dev, IER), 0x0f);
 	/* No register: nothing there, nothing broken. */
-	assert_int_equal(rd(f, 8), 0);
-	wr(f, 0xfff, 1);
+	assert_int_equal(reg_read(f->dev, 8), 0);
+	reg_write(f->dev, 0xfff, 1);
 }
 
 static void test_loopback(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(rd(f, MSR), 0xb0);
-	wr(f, MCR, 0x1a); /* loop, OUT2, RTS: what Linux's probe writes */
-	assert_int_equal(rd(f, MSR) & 0xf0, 0x90);
-	wr(f, 0, 'q');
-	assert_int_equal(rd(f, LSR) & 1, 1);
-	assert_int_equal(rd(f, 0), 'q');
-	assert_int_equal(rd(f, LSR) & 1, 0);
-	wr(f, MCR, 0);
+	assert_int_equal(reg_read(f->dev, MSR), 0xb0);
+	reg_write(f->dev, MCR, 0x1a); /* loop, OUT2, RTS: what Linux's probe writes */
+	assert_int_equal(reg_read(f->dev, MSR) & 0xf0, 0x90);
+	reg_write(f->dev, 0, 'q');
+	assert_int_equal(reg_read(f->dev, LSR) & 1, 1);
+	assert_int_equal(reg_read(f->dev, 0), 'q');
+	assert_int_equal(reg_read(f->dev, LSR) & 1, 0);
+	reg_write(f->dev, MCR, 0);
 	console_flush(&f->console);
 	assert_int_equal(f->sink.console_used, 0);
 }
@@ -127,28 +112,28 @@ static void test_transmit_interrupt(void **state)
 	struct fixture *f = *state;
 
 	for (int i = 0; i < 2; i++) {
-		wr(f, IER, 2);
-		assert_true(rang(f));
-		assert_int_equal(rd(f, IIR), 2);
-		assert_int_equal(rd(f, IIR), 1);
-		wr(f, IER, 0);
+		reg_write(f->dev, IER, 2);
+		assert_true(irq_rang(f->dev));
+		assert_int_equal(reg_read(f->dev, IIR), 2);
+		assert_int_equal(reg_read(f->dev, IIR), 1);
+		reg_write(f->dev, IER, 0);
 	}
-	wr(f, IER, 2);
-	rd(f, IIR);
-	rang(f);
+	reg_write(f->dev, IER, 2);
+	reg_read(f->dev, IIR);
+	irq_rang(f->dev);
 	/*
 	 * Each time that the handler has looked and then sent, it hears that there is room again.
 	 */
-	wr(f, 0, 'a');
-	assert_true(rang(f));
-	wr(f, 0, 'b');
-	assert_false(rang(f));
-	assert_int_equal(rd(f, IIR), 2);
-	wr(f, 0, 'c');
-	assert_true(rang(f));
-	wr(f, IIR, 1);
-	assert_int_equal(rd(f, IIR), 0xc2);
-	assert_int_equal(rd(f, IIR), 0xc1);
+	reg_write(f->dev, 0, 'a');
+	assert_true(irq_rang(f->dev));
+	reg_write(f->dev, 0, 'b');
+	assert_false(irq_rang(f->dev));
+	assert_int_equal(reg_read(f->dev, IIR), 2);
+	reg_write(f->dev, 0, 'c');
+	assert_true(irq_rang(f->dev));
+	reg_write(f->dev, IIR, 1);
+	assert_int_equal(reg_read(f->dev, IIR), 0xc2);
+	assert_int_equal(reg_read(f->dev, IIR), 0xc1);
 }
 
 static void test_input(void **state)
@@ -156,23 +141,23 @@ static void test_input(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(console_type(&f->console, "ab", 2), 2);
-	assert_false(rang(f));
-	assert_int_equal(rd(f, LSR) & 1, 1);
+	assert_false(irq_rang(f->dev));
+	assert_int_equal(reg_read(f->dev, LSR) & 1, 1);
 	/* Waiting when the interrupt is enabled. */
-	wr(f, IER, 1);
-	assert_true(rang(f));
-	assert_int_equal(rd(f, IIR), 4);
-	assert_int_equal(rd(f, 0), 'a');
+	reg_write(f->dev, IER, 1);
+	assert_true(irq_rang(f->dev));
+	assert_int_equal(reg_read(f->dev, IIR), 4);
+	assert_int_equal(reg_read(f->dev, 0), 'a');
 	/* A handler that left a byte behind hears of the next one. */
 	assert_int_equal(console_type(&f->console, "c", 1), 1);
-	assert_true(rang(f));
-	assert_int_equal(rd(f, 0), 'b');
-	assert_int_equal(rd(f, 0), 'c');
-	assert_int_equal(rd(f, IIR), 1);
-	assert_int_equal(rd(f, LSR) & 1, 0);
-	assert_int_equal(rd(f, 0), 0);
+	assert_true(irq_rang(f->dev));
+	assert_int_equal(reg_read(f->dev, 0), 'b');
+	assert_int_equal(reg_read(f->dev, 0), 'c');
+	assert_int_equal(reg_read(f->dev, IIR), 1);
+	assert_int_equal(reg_read(f->dev, LSR) & 1, 0);
+	assert_int_equal(reg_read(f->dev, 0), 0);
 	console_type(&f->console, "d", 1);
-	assert_true(rang(f));
+	assert_true(irq_rang(f->dev));
 }
 
 int main(void)

@@ -22,6 +22,8 @@
 
 #include "vmm/base.h"
 #include "vmm/boot.h"
+#include "vmm/bus.h"
+#include "vmm/loop.h"
 #include "vmm/mem.h"
 #include "vmm/vmm.h"
 
@@ -130,6 +132,24 @@ static inline unsigned int open_fds(void)
 		n++;
 	closedir(dir);
 	return n;
+}
+
+/* --- A device with registers of a byte, as its driver sees it --- */
+
+static inline uint64_t reg_read(struct mmio_device *dev, uint64_t off)
+{
+	return dev->ops->read(dev, off, 1);
+}
+
+static inline void reg_write(struct mmio_device *dev, uint64_t off, uint64_t value)
+{
+	dev->ops->write(dev, off, 1, value);
+}
+
+/* Whether the device has rung its line since the last call. */
+static inline bool irq_rang(struct mmio_device *dev)
+{
+	return eventfd_take(dev->irq.fd);
 }
 
 /* --- A VM on the fake backend, and what it told us --- */
