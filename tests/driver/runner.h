@@ -99,12 +99,25 @@ static inline int wait_for(pid_t child)
 	return status;
 }
 
+/* Waits until so many pages are pinned; how many there are then. */
+static inline long settle(long wanted)
+{
+	long now = pinned();
+	int tenths;
+
+	for (tenths = 0; now != wanted && tenths < SETTLE * 10; tenths++) {
+		usleep(100000);
+		now = pinned();
+	}
+	return now;
+}
+
 static inline void run_case(const struct test_case *c)
 {
 	struct timespec begin, end;
 	long before = pinned(), after;
-	int status, tenths;
 	bool skips;
+	int status;
 	pid_t child;
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -122,10 +135,7 @@ static inline void run_case(const struct test_case *c)
 	if (status && !skips)
 		wrong("status %#x", (unsigned int)status);
 	/* A process that dies leaves its VM to the driver, which takes its time. */
-	for (tenths = 0, after = pinned(); after != before && tenths < SETTLE * 10; tenths++) {
-		usleep(100000);
-		after = pinned();
-	}
+	after = settle(before);
 	if (after != before)
 		wrong("%ld pages stay pinned", after - before);
 	if (skips && case_ok) {
@@ -154,6 +164,9 @@ static inline int run_cases(const struct test_case *cases, size_t count, int arg
 	bool device = access("/dev/gunyah", R_OK | W_OK) == 0;
 	size_t i;
 
+	/* The program that ran before may have left a VM to the driver, too. */
+	if (pinned() > 0)
+		settle(0);
 	for (i = 0; i < count; i++) {
 		if (!wanted(cases[i].name, argc, argv))
 			continue;
