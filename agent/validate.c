@@ -182,23 +182,29 @@ static int validate_target(const Croft__V1__VmSpec *spec, struct error *err)
 	return 0;
 }
 
+size_t validate_cmdline_max(const Croft__V1__VmSpec *spec)
+{
+	return CMDLINE_MAX_LENGTH - (validate_bounce_bytes(spec) ? VMM_BOUNCE_CMDLINE : 0);
+}
+
 static int validate_cmdline(const Croft__V1__VmSpec *spec, struct error *err)
 {
 	size_t n = strlen(spec->cmdline), more = strlen(spec->cmdline_append);
+	size_t max = validate_cmdline_max(spec);
 
 	if (!text_printable(spec->cmdline))
 		return error_raise_field(err, "/spec/cmdline", "only printable ASCII is allowed");
 	if (!text_printable(spec->cmdline_append))
 		return error_raise_field(err, "/spec/cmdline_append",
 					 "only printable ASCII is allowed");
-	if (n > CMDLINE_MAX_LENGTH)
-		return error_raise_field(err, "/spec/cmdline", "%zu bytes: at most %u are allowed",
-					 n, CMDLINE_MAX_LENGTH);
-	if (more > 0 && n + 1 + more > CMDLINE_MAX_LENGTH)
+	if (n > max)
+		return error_raise_field(err, "/spec/cmdline", "%zu bytes: at most %zu are allowed",
+					 n, max);
+	if (more > 0 && n + 1 + more > max)
 		return error_raise_field(
 			err, "/spec/cmdline_append",
-			"%zu bytes behind %zu of the command line: at most %u together", more, n,
-			CMDLINE_MAX_LENGTH);
+			"%zu bytes behind %zu of the command line: at most %zu together", more, n,
+			max);
 	return 0;
 }
 

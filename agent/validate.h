@@ -46,6 +46,9 @@ struct validate_copies {
 int validate_image_disks(const Croft__V1__Vm *vm, const Croft__V1__Image *image,
 			 const struct validate_copies *copies, struct error *err);
 
+/* Bytes that the VM's whole command line may have, without its NUL: fewer where bounce memory is described in it. */
+size_t validate_cmdline_max(const Croft__V1__VmSpec *spec);
+
 /* Printable ASCII only, spaces included. */
 bool text_printable(const char *text);
 

@@ -286,22 +286,31 @@ static int check_overlay(const ProtobufCBinaryData *overlay, struct error *err)
 
 /* --- Memory --- */
 
+uint64_t validate_bounce_bytes(const Croft__V1__VmSpec *spec)
+{
+	if (spec->protection != CROFT__V1__VM_SPEC__PROTECTION__protected)
+		return 0;
+	return spec->bounce_bytes ? spec->bounce_bytes : BOUNCE_DEFAULT;
+}
+
 static int check_protection(const Croft__V1__VmSpec *spec, struct error *err)
 {
 	bool lent = spec->protection == CROFT__V1__VM_SPEC__PROTECTION__protected;
 	const char *field = "/spec/bounce_bytes";
-	uint64_t bounce = spec->bounce_bytes;
+	uint64_t bounce = validate_bounce_bytes(spec);
 	int r = check_enum(&croft__v1__vm_spec__protection__descriptor, (int)spec->protection,
 			   "/spec/protection", err);
 
 	if (r < 0)
 		return r;
-	if (bounce && !lent)
+	if (spec->bounce_bytes && !lent)
 		return error_raise_field(err, field, "only with protection `protected`");
-	if (bounce % VMM_MEMORY_ALIGN || bounce > spec->memory_bytes / 2)
+	if (bounce % VMM_MEMORY_ALIGN || bounce > VMM_BOUNCE_MAX ||
+	    spec->memory_bytes < bounce + (bounce ? VMM_MEMORY_MIN : 0))
 		return error_raise_field(err, field,
-					 "%" PRIu64 ": a multiple of %llu (2 MiB) up to half of "
-					 "memory_bytes, or 0 for 16 MiB",
+					 "%" PRIu64
+					 ": a multiple of %llu (2 MiB) up to 1 GiB, or 0 "
+					 "for 16 MiB, and 64 MiB of memory_bytes beside it",
 					 bounce, VMM_MEMORY_ALIGN);
 	if (lent && spec->memory_target_bytes)
 		return error_raise_field(err, "/spec/memory_target_bytes",

@@ -11,6 +11,10 @@
 /* Disks, networks, ports, shares, vsock, overlay, and how memory goes with them. INVALID_ARGUMENT with the field. */
 int validate_devices(const Croft__V1__VmSpec *spec, struct error *err);
 
+/* Bytes of bounce memory: the spec's or the default's, 0 without protection. */
+#define BOUNCE_DEFAULT (16ull << 20)
+uint64_t validate_bounce_bytes(const Croft__V1__VmSpec *spec);
+
 /* "52:54:00:12:34:56"; false when it is no such text. */
 bool mac_parse(const char *text, uint8_t mac[6]);
 

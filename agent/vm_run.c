@@ -12,11 +12,11 @@
 #include "agent/disk.h"
 #include "agent/log.h"
 #include "agent/message.h"
+#include "agent/validate_device.h"
 #include "agent/vm.h"
 
-#define BOUNCE_DEFAULT (16ull << 20) /* bytes */
-#define CID_TRIES      8u
-#define CID_RANDOM     0x40000000u /* context ids from here on are drawn by lot */
+#define CID_TRIES  8u
+#define CID_RANDOM 0x40000000u /* context ids from here on are drawn by lot */
 
 uint64_t vm_run_balloon(uint64_t memory, uint64_t target)
 {
@@ -217,8 +217,7 @@ static void describe(struct vmm_config *config, const struct vm_plan *plan)
 		.port_count = (unsigned int)spec->n_ports,
 		.fake_script = plan->fake_script,
 	};
-	if (config->lend)
-		config->bounce = spec->bounce_bytes ? spec->bounce_bytes : BOUNCE_DEFAULT;
+	config->bounce = validate_bounce_bytes(spec);
 }
 
 /* A context id of another VMM of this host, of which we cannot know, is no reason to give up when any will do. */

@@ -132,11 +132,11 @@ int vm_check_startable(struct service *service, const struct vm_record *vm,
 		return error_raise(err, ERROR_CONFLICT, "%s: %s", err->field, err->message);
 	if (!cmdline[0])
 		cmdline = image->msg->status->cmdline;
-	if (strlen(cmdline) + 1 + strlen(spec->cmdline_append) > CMDLINE_MAX_LENGTH)
+	if (strlen(cmdline) + 1 + strlen(spec->cmdline_append) > validate_cmdline_max(spec))
 		return error_raise(
 			err, ERROR_CONFLICT,
-			"the image's command line and cmdline_append have more than %u bytes together",
-			CMDLINE_MAX_LENGTH);
+			"the image's command line and cmdline_append have more than %zu bytes together",
+			validate_cmdline_max(spec));
 	r = vm_peers_check(service, vm, err);
 	if (r == 0)
 		r = vmm_host_probe(service->config->backend, &host, err);

@@ -145,7 +145,7 @@ static unsigned int slabs_of(uint64_t size)
  */
 static void put_cmdline(struct fdt_tree *tree, const struct fdt_config *config)
 {
-	char line[FDT_BOUNCE_CMDLINE_MAX + VMM_CMDLINE_MAX];
+	char line[VMM_BOUNCE_CMDLINE + VMM_CMDLINE_MAX];
 	const char *user = config->cmdline ? config->cmdline : "";
 
 	if (!by_zone(config)) {

@@ -31,9 +31,6 @@ struct fdt_bounce {
 	bool pool;
 };
 
-/* What the latter adds to the command line, in bytes. */
-#define FDT_BOUNCE_CMDLINE_MAX 96u
-
 /* A tree that is being written. The first failure sticks, and fdt_build() reports it. */
 struct fdt_tree;
 

@@ -61,11 +61,11 @@ static int check_bounce(const struct vmm_config *config, struct error *err)
 		return error_raise_field(err, field,
 					 "bounce memory is %llu bytes, not a multiple of %llu",
 					 bounce, VMM_MEMORY_ALIGN);
-	if (bounce > BOOT_RAM_BASE - BOOT_RAM_LOW || bounce > config->memory - VMM_MEMORY_MIN)
+	if (bounce > VMM_BOUNCE_MAX || bounce > config->memory - VMM_MEMORY_MIN)
 		return error_raise_field(err, field,
 					 "bounce memory is %llu bytes: at most %llu, and %llu of "
 					 "memory must be left beside it",
-					 bounce, BOOT_RAM_BASE - BOOT_RAM_LOW, VMM_MEMORY_MIN);
+					 bounce, VMM_BOUNCE_MAX, VMM_MEMORY_MIN);
 	return 0;
 }
 
@@ -155,7 +155,7 @@ static int check_shares(const struct vmm_config *config, struct error *err)
 static int check(const struct vmm_config *config, struct error *err)
 {
 	/* Linux cuts off what is longer, and what is said of bounce memory is a part of it. */
-	unsigned int cmdline_max = VMM_CMDLINE_MAX - (config->bounce ? FDT_BOUNCE_CMDLINE_MAX : 0);
+	unsigned int cmdline_max = VMM_CMDLINE_MAX - (config->bounce ? VMM_BOUNCE_CMDLINE : 0);
 	int r;
 
 	if (!config->name || !config->name[0])

@@ -11,6 +11,10 @@
 #define VMM_OVERLAY_MAX	 65536u
 #define VMM_MEMORY_MIN	 (64ull << 20) /* bytes */
 #define VMM_MEMORY_ALIGN (2ull << 20)
+#define VMM_BOUNCE_MAX	 (1ull << 30)
+
+/* What bounce memory takes of the command line, in bytes. */
+#define VMM_BOUNCE_CMDLINE 96u
 
 enum vmm_backend { VMM_BACKEND_GUNYAH, VMM_BACKEND_FAKE };
 

@@ -20,6 +20,8 @@ import time
 import grpc
 import yaml
 
+from ports import free_port
+
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 MIB = 1 << 20
 
@@ -226,12 +228,6 @@ class Images:
 
 
 # ---- the agent --------------------------------------------------------------------------------
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
 
 def program(name, builds=("san", "native")):
     """The sanitizer build where it is there: it finds more."""

@@ -18,7 +18,8 @@ import grpc
 import websockets
 
 import harness
-from harness import MESSAGES as m, Skip, free_port
+from harness import MESSAGES as m, Skip
+from ports import free_port
 from test_grpc import Code, problem
 
 NODE = "127.0.0.1"

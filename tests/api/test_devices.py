@@ -107,7 +107,12 @@ def test_the_rest_is_checked(agent):
                         ({"bounce_bytes": 4 * MIB}, "/spec/bounce_bytes"),
                         ({"protection": "protected", "bounce_bytes": MIB}, "/spec/bounce_bytes"),
                         ({"protection": "protected", "bounce_bytes": 34 * MIB}, "/spec/bounce_bytes"),
-                        ({"protection": "protected", "memory_target_bytes": 64 * MIB}, "/spec/memory_target_bytes"),
+                        ({"protection": "protected"}, "/spec/bounce_bytes"),
+                        ({"protection": "protected", "memory_bytes": 128 * MIB, "cmdline": "x" * 1952}, "/spec/cmdline"),
+                        ({"protection": "protected", "memory_bytes": 128 * MIB, "cmdline_append": "x" * 1952},
+                         "/spec/cmdline_append"),
+                        ({"protection": "protected", "memory_bytes": 128 * MIB, "memory_target_bytes": 64 * MIB},
+                         "/spec/memory_target_bytes"),
                         ({"protection": "secret"}, "/spec/protection"), ({"huge_pages": 1}, "/spec/huge_pages"),
                         ({"device_tree_overlay": "###"}, "/spec/device_tree_overlay")):
         refused(agent, spec, field)

@@ -13,7 +13,8 @@ import tempfile
 import threading
 
 import harness
-from harness import Images, TOP, free_port
+from harness import Images, TOP
+from ports import free_port
 
 DONE = "-- done --"
 

@@ -6,21 +6,16 @@ import http.server
 import importlib.machinery
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 
+import ports
+
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 sys.dont_write_bytecode = True
 channel = importlib.machinery.SourceFileLoader("channel", f"{TOP}/images/board/exec").load_module()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Answer:
@@ -43,7 +38,7 @@ class Board:
     def __init__(self, name, **variables):
         self.dir = f"{TOP}/out/board/{name}"
         os.makedirs(self.dir, exist_ok=True)
-        self.port, self.grpc_port = free_port(), free_port()
+        self.port, self.grpc_port = ports.free_port(), ports.free_port()
         env = dict(os.environ, BOARD_DIR=self.dir, CROFT_PORT=str(self.port), CROFT_GRPC_PORT=str(self.grpc_port),
                    **variables)
         with open(f"{self.dir}/qemu.log", "w") as log:

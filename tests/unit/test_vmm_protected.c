@@ -313,7 +313,7 @@ static void test_bad_config(void **state)
 	t.config.memory = 128 * MIB;
 	t.config.bounce = 2 * MIB;
 	memset(cmdline, 'x', sizeof(cmdline));
-	cmdline[VMM_CMDLINE_MAX - FDT_BOUNCE_CMDLINE_MAX] = '\0';
+	cmdline[VMM_CMDLINE_MAX - VMM_BOUNCE_CMDLINE] = '\0';
 	t.config.cmdline = cmdline;
 	refused(&t, ERROR_INVALID_ARGUMENT, "/spec/cmdline", "1952 bytes, 1951 is the limit");
 	test_vm_free(&t);
