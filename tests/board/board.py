@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the board's tests stand on: the board as a process, its API over HTTP, and a web server for images."""
 
+import contextlib
 import http.client
 import http.server
 import importlib.machinery
@@ -14,8 +15,18 @@ import time
 import ports
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+PATIENCE = 300  # seconds, for what takes one on a quiet PC: a processor that is emulated is slow, and the PC may be busy
 sys.dont_write_bytecode = True
 channel = importlib.machinery.SourceFileLoader("channel", f"{TOP}/images/board/exec").load_module()
+
+
+def until(condition, what):
+    """What the condition gives, once it is true; `what` says, or is called to say, what was waited for in vain."""
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < end, what() if callable(what) else what
+        time.sleep(0.3)
+    return found
 
 
 class Answer:
@@ -45,7 +56,7 @@ class Board:
             self.qemu = subprocess.Popen([f"{TOP}/images/board/run"], env=env, stdin=subprocess.DEVNULL,
                                          stdout=log, stderr=log)
 
-    def request(self, method, path, body=None, timeout=200, headers=None):
+    def request(self, method, path, body=None, timeout=2 * PATIENCE, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         headers = dict(headers or {})
         if body is not None and not isinstance(body, (bytes, str)):
@@ -59,20 +70,14 @@ class Board:
         finally:
             connection.close()
 
-    def wait_ready(self, seconds=90):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self.qemu.poll() is not None:
-                raise AssertionError(f"QEMU ended with {self.qemu.returncode}, see {self.dir}")
-            try:
-                if self.request("GET", "/readyz", timeout=5).status == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.2)
-        raise AssertionError(f"croftd is not ready after {seconds} s, see {self.dir}/console.log")
+    def wait_ready(self):
+        def ready():
+            assert self.qemu.poll() is None, f"QEMU ended with {self.qemu.returncode}, see {self.dir}"
+            with contextlib.suppress(OSError):
+                return self.request("GET", "/readyz", timeout=5).status == 200
+        until(ready, f"croftd is not ready, see {self.dir}/console.log")
 
-    def run(self, command, seconds=30):
+    def run(self, command, seconds=PATIENCE):
         """Runs a shell command on the board; its output, with an AssertionError when it fails."""
         status, output = channel.run(command, seconds, f"{self.dir}/debug.sock")
         text = output.decode(errors="replace")
@@ -95,10 +100,10 @@ class Board:
     def off(self):
         """Powers off as a user would; QEMU's exit status."""
         try:
-            channel.run("off", 30, f"{self.dir}/debug.sock")
+            channel.run("off", PATIENCE, f"{self.dir}/debug.sock")
         except channel.BoardGone:
             pass
-        return self.qemu.wait(timeout=60)
+        return self.qemu.wait(timeout=PATIENCE)
 
     def kill(self):
         if self.qemu.poll() is None:

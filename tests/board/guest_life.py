@@ -4,24 +4,18 @@
 import re
 import time
 
+import board
+
 TRACING = "/sys/kernel/tracing"
 QUIET = 10  # seconds without a wake-up are quiet
 READERS = 16
-
-
-def until(condition, what, seconds=180):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.3)
-    return found
 
 
 def reboots(g):
     """It boots twice, with its disk as it left it, and is then left alone."""
     g.create("again", cmdline_append="croft.test=reboot", restart={"when": "on_failure", "limit": 1})
     g.start("again")
-    status = until(lambda: "left alone" in g.status("again").get("message", "") and g.status("again"), "it is not left alone")
+    status = board.until(lambda: "left alone" in g.status("again").get("message", "") and g.status("again"), "it is not left alone")
     assert (status["state"], status["exit_reason"]) == ("STOPPED", "guest_reset"), status
     assert (status["starts"], status["restarts"]) == (2, 1), status
     console = g.console("again")
