@@ -290,7 +290,7 @@ int allow_open_device(const struct config *config, const struct allow_device *de
 	return 0;
 }
 
-int allow_find_share(const struct config *config, const char *path, char **out, struct error *err)
+int allow_open_share(const struct config *config, const char *path, int *out, struct error *err)
 {
 	_cleanup_free_ char *resolved = NULL;
 	_cleanup_close_ int fd = -1;
@@ -305,6 +305,6 @@ int allow_find_share(const struct config *config, const char *path, char **out, 
 		return error_raise(err, ERROR_CONFLICT, "%.150s is no directory", path);
 	if (fd < 0)
 		return raise_path(path, errno, err);
-	*out = TAKE_PTR(resolved);
+	*out = TAKE_FD(fd);
 	return 0;
 }

@@ -48,10 +48,10 @@ int allow_open_device(const struct config *config, const struct allow_device *de
 		      struct error *err);
 
 /*
- * Where a shared directory really is: the path without symbolic links, when the configuration allows that, too; free() it.
- * May wait for the file system. Errors: NOT_FOUND, CONFLICT (not allowed, or no directory), INTERNAL.
+ * Opens a shared directory, with O_PATH, when the configuration allows the place that the path leads to, too. What is open stays
+ * what was checked, whatever becomes of the path. May wait for the file system. Errors: NOT_FOUND, CONFLICT (not allowed, or no
+ * directory), INTERNAL.
  */
-int allow_find_share(const struct config *config, const char *path, char **resolved,
-		     struct error *err);
+int allow_open_share(const struct config *config, const char *path, int *fd, struct error *err);
 
 #endif

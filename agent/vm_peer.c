@@ -223,15 +223,15 @@ static int open_networks(struct vm_peers *peers, const struct vm_plan *plan, str
 static int open_share(struct vm_share *share, const struct config *config,
 		      const Croft__V1__ShareSpec *spec, struct error *err)
 {
-	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int directory = -1;
 	int r;
 
 	*share = (struct vm_share){ .fd = -1 };
-	r = allow_find_share(config, spec->path, &path, err);
+	r = allow_open_share(config, spec->path, &directory, err);
 	if (r < 0 && err->code == ERROR_NOT_FOUND)
 		err->code = ERROR_CONFLICT;
 	if (r == 0)
-		r = vmm_fs_start(path, spec->read_only, &share->fd, &share->pid, err);
+		r = vmm_fs_start(directory, spec->read_only, &share->fd, &share->pid, err);
 	return r < 0 ? error_widen(err, "share \"%s\"", spec->name) : 0;
 }
 

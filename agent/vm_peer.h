@@ -47,7 +47,7 @@ bool vm_peers_reap(struct vm_peers *peers);
 
 /*
  * Makes what the plan names, which allow.h allows. On failure vm_peers_close() is still due. Errors: those of vm_net_open(),
- * vmm_fs_start() and allow_find_share(), with the field.
+ * vmm_fs_start() and allow_open_share(), with the field.
  */
 int vm_peers_open(struct vm_peers *peers, const struct vm_plan *plan, struct error *err);
 

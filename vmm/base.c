@@ -136,12 +136,10 @@ int error_widen(struct error *e, const char *fmt, ...)
 	return e->err ? -e->err : -codes[e->code].err;
 }
 
-int pread_all(int fd, void *buf, size_t n, uint64_t off)
+static int transfer(bool in, int fd, char *p, size_t n, uint64_t off)
 {
-	char *p = buf;
-
 	while (n > 0) {
-		ssize_t r = pread(fd, p, n, (off_t)off);
+		ssize_t r = in ? pread(fd, p, n, (off_t)off) : pwrite(fd, p, n, (off_t)off);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -156,22 +154,13 @@ int pread_all(int fd, void *buf, size_t n, uint64_t off)
 	return 0;
 }
 
+int pread_all(int fd, void *buf, size_t n, uint64_t off)
+{
+	return transfer(true, fd, buf, n, off);
+}
+
+/* What is written from is not written to, so that the cast hurts nobody. */
 int pwrite_all(int fd, const void *buf, size_t n, uint64_t off)
 {
-	const char *p = buf;
-
-	while (n > 0) {
-		ssize_t r = pwrite(fd, p, n, (off_t)off);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (r == 0)
-			return -EIO;
-		p += r;
-		off += (uint64_t)r;
-		n -= (size_t)r;
-	}
-	return 0;
+	return transfer(false, fd, (char *)(uintptr_t)buf, n, off);
 }

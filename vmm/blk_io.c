@@ -5,7 +5,8 @@
 #include <assert.h>
 #include <liburing.h>
 #include <sched.h>
-#include <string.h>
+
+#include "vmm/virtqueue.h"
 
 struct blk_io {
 	struct blk_io_config config;
@@ -24,15 +25,7 @@ static bool advance(struct blk_job *job, size_t n)
 {
 	job->off += n;
 	job->left -= n;
-	while (job->pieces > 0 && n >= job->iov->iov_len) {
-		n -= job->iov->iov_len;
-		job->iov++;
-		job->pieces--;
-	}
-	if (job->pieces > 0) {
-		job->iov->iov_base = (char *)job->iov->iov_base + n;
-		job->iov->iov_len -= n;
-	}
+	job->iov = iov_drop(job->iov, &job->pieces, n);
 	return job->left == 0;
 }
 
@@ -154,6 +147,9 @@ static void look(struct blk_io *io)
 	(void)io_uring_cq_eventfd_toggle(&io->ring, true);
 	while (reap_some(io))
 		enter(io);
+	/* With nothing under way, nothing would wake us for the next time. */
+	if (io->unsubmitted > 0 && io->unsubmitted == io->under_way)
+		eventfd_signal(io->completed.fd);
 }
 
 static void completed(struct loop_source *source)

@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -247,16 +248,17 @@ static int start(struct child *child, int *pid_out, struct error *err)
 	return explain(&failure, child->daemon, err);
 }
 
-int vmm_fs_start(const char *directory, bool read_only, int *fd, int *pid, struct error *err)
+int vmm_fs_start(int directory, bool read_only, int *fd, int *pid, struct error *err)
 {
-	struct child child = { .read_only = read_only, .privileged = may_mount() };
-	_cleanup_close_ int opened = -1, listener = -1, ours = -1;
+	struct child child = { .read_only = read_only,
+			       .privileged = may_mount(),
+			       .directory = directory };
+	_cleanup_close_ int listener = -1, ours = -1;
+	struct stat st;
 	int r;
 
-	opened = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (opened < 0)
-		return error_raise_errno(err, ERROR_INVALID_ARGUMENT, errno, "directory \"%s\"",
-					 directory);
+	if (fstat(directory, &st) < 0 || !S_ISDIR(st.st_mode))
+		return error_raise(err, ERROR_INVALID_ARGUMENT, "not an open directory");
 	r = find_daemon(&child.daemon, err);
 	if (r == 0)
 		r = make_connection(&listener, &ours, err);
@@ -264,7 +266,6 @@ int vmm_fs_start(const char *directory, bool read_only, int *fd, int *pid, struc
 		r = move_up(&listener, err);
 	if (r < 0)
 		return r;
-	child.directory = opened;
 	child.listener = listener;
 	snprintf(child.uid_map, sizeof(child.uid_map), "0 %u 1", geteuid());
 	snprintf(child.gid_map, sizeof(child.gid_map), "0 %u 1", getegid());

@@ -2,6 +2,7 @@
 /* An epoll loop for one thread, that sleeps until a device has something to do. */
 #include "vmm/loop.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -68,9 +69,15 @@ void loop_free(struct loop *loop)
 	*loop = LOOP_NONE;
 }
 
+/* An edge needs no read, which is a system call for each signal. */
+static uint32_t edge_of(const struct loop_source *source)
+{
+	return source->stream ? 0 : (uint32_t)EPOLLET;
+}
+
 int loop_add(struct loop *loop, struct loop_source *source, struct error *err)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
+	struct epoll_event event = { .events = EPOLLIN | edge_of(source), .data.ptr = source };
 
 	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0)
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, errno, "device loop");
@@ -80,7 +87,8 @@ int loop_add(struct loop *loop, struct loop_source *source, struct error *err)
 void loop_listen(struct loop *loop, struct loop_source *source, unsigned int what)
 {
 	struct epoll_event event = {
-		.events = (what & LOOP_IN ? EPOLLIN : 0) | (what & LOOP_OUT ? EPOLLOUT : 0),
+		.events = (what & LOOP_IN ? EPOLLIN : 0) | (what & LOOP_OUT ? EPOLLOUT : 0) |
+			  edge_of(source),
 		.data.ptr = source,
 	};
 
@@ -91,6 +99,14 @@ void loop_listen(struct loop *loop, struct loop_source *source, unsigned int wha
 void loop_remove(struct loop *loop, struct loop_source *source)
 {
 	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
+/* Asked anew: an event may be of an earlier fd of the source. */
+static bool is_hung_up(const struct loop_source *source)
+{
+	struct pollfd pfd = { .fd = source->fd };
+
+	return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR));
 }
 
 bool loop_turn(struct loop *loop, int timeout_ms, bool *quit)
@@ -106,10 +122,10 @@ bool loop_turn(struct loop *loop, int timeout_ms, bool *quit)
 		struct loop_source *source = events[i].data.ptr;
 
 		if (source && (events[i].events & (EPOLLHUP | EPOLLERR)))
-			source->hung_up = true;
+			source->hung_up = is_hung_up(source);
 		if (!source) {
 			*quit = eventfd_take(loop->quit_fd) || *quit;
-		} else if (source->stream || eventfd_take(source->fd)) {
+		} else {
 			source->ready(source);
 			any = true;
 		}

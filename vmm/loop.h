@@ -9,7 +9,7 @@
 
 /* One watched descriptor. Belongs to whoever adds it, and must outlive the loop. */
 struct loop_source {
-	int fd; /* an eventfd or timerfd, non-blocking: it is read before ready() is called */
+	int fd; /* an eventfd or timerfd, which nobody reads: each signal of it is one event */
 	void (*ready)(struct loop_source *source);
 	bool stream;  /* fd is something else, and ready() itself takes from it what is there */
 	bool hung_up; /* a stream's other side is gone; set before ready() */

@@ -70,8 +70,10 @@ int vmm_net_passt(int *out, int *pid_out, struct error *err)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	/* To itself it also takes close-on-exec off. */
+	/* To itself it also takes close-on-exec off. Not every library of this process has that on. */
 	r = posix_spawn_file_actions_adddup2(&actions, theirs, PASST_FD);
+	if (r == 0)
+		r = posix_spawn_file_actions_addclosefrom_np(&actions, PASST_FD + 1);
 	/* What it has to say it also says in the system's log. */
 	if (r == 0)
 		r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY,

@@ -151,10 +151,16 @@ static int receive_all(int sock, void *bytes, size_t n, uint64_t until_ns)
 	return r;
 }
 
+/* A device, and the guest's CPU that waits for it, are kept by no more than this. */
+static void begin_call(struct vhost_user *vhost)
+{
+	vhost->until_ns = loop_now_ns() + (uint64_t)vhost->limit_ms * 1000000u;
+}
+
 /* One question and its answer, which is to be of the same kind and of the one size. */
 static int ask(struct vhost_user *vhost, struct message *message, int fd, uint64_t *value)
 {
-	uint64_t until = loop_now_ns() + (uint64_t)vhost->limit_ms * 1000000u;
+	uint64_t until = vhost->until_ns;
 	int sock = vhost->source.fd, r;
 	struct answer answer;
 
@@ -210,21 +216,19 @@ static int set_state(struct vhost_user *vhost, enum request request, unsigned in
 
 /* --- Its end --- */
 
-/* The guest's notifications wake the other process, or us. */
-static void forget_queue(struct vhost_user *vhost, unsigned int queue)
+static bool has_any_queue(const struct vhost_user *vhost)
 {
 	bool any = false;
 
-	vhost->running[queue] = false;
-	loop_listen(vhost->loop, &vhost->dev->queues[queue].notified, LOOP_IN);
 	for (unsigned int i = 0; i < vhost->dev->queue_count; i++)
 		any |= vhost->running[i];
-	if (any)
-		return;
-	vhost->told = false;
-	__atomic_store_n(&vhost->dev->interrupts_unseen, false, __ATOMIC_RELEASE);
-	/* An interrupt whose reason was not read yet has one now. */
-	virtio_interrupt_always(vhost->dev);
+	return any;
+}
+
+static void forget_queue(struct vhost_user *vhost, unsigned int queue)
+{
+	vhost->running[queue] = false;
+	vhost->told = has_any_queue(vhost);
 }
 
 /* It has broken its word: nothing it says counts any more, and it sees the end of its socket. */
@@ -252,6 +256,18 @@ static void heard(struct loop_source *source)
 		if (virtio_driver_up(vhost->dev))
 			virtio_needs_reset(vhost->dev);
 	}
+	pthread_mutex_unlock(&vhost->dev->lock);
+}
+
+/* --- What it gives back --- */
+
+static void called(struct loop_source *source)
+{
+	struct vhost_user *vhost = CONTAINER_OF(source, struct vhost_user, called);
+
+	pthread_mutex_lock(&vhost->dev->lock);
+	if (has_any_queue(vhost))
+		virtio_interrupt_always(vhost->dev);
 	pthread_mutex_unlock(&vhost->dev->lock);
 }
 
@@ -299,21 +315,27 @@ int vhost_user_open(struct vhost_user *vhost, int fd, unsigned int queues, struc
 	vhost->source.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (vhost->source.fd < 0)
 		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, errno, "duplicate");
+	r = eventfd_new();
+	if (r < 0)
+		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, -r, "interrupts");
+	vhost->called = (struct loop_source){ .fd = r, .ready = called };
+	begin_call(vhost);
 	r = greet(vhost, queues, err);
+	if (r == 0)
+		r = loop_add(loop, &vhost->called, err);
 	return r < 0 ? r : loop_add(loop, &vhost->source, err);
 }
 
 void vhost_user_close(struct vhost_user *vhost)
 {
 	vhost->source.fd = base_close(vhost->source.fd);
+	/* The other process has it still, so that closing it does not take it off the loop. */
+	if (vhost->called.fd >= 0)
+		loop_remove(vhost->loop, &vhost->called);
+	vhost->called.fd = base_close(vhost->called.fd);
 }
 
 /* --- Queues --- */
-
-bool vhost_user_runs(const struct vhost_user *vhost, unsigned int queue)
-{
-	return vhost->running[queue];
-}
 
 /* What it is told once, before it has any queue. */
 static int tell(struct vhost_user *vhost)
@@ -358,9 +380,6 @@ static int start_queue(struct vhost_user *vhost, unsigned int index)
 
 	if (!addresses.desc || !addresses.used || !addresses.avail)
 		return -EFAULT;
-	/* Before it can be kicked, or we could take its first one. */
-	loop_listen(vhost->loop, &queue->notified, 0);
-	__atomic_store_n(&vhost->dev->interrupts_unseen, true, __ATOMIC_RELEASE);
 	vhost->running[index] = true;
 	r = set_state(vhost, SET_VRING_NUM, index, q->size);
 	if (r == 0)
@@ -368,7 +387,7 @@ static int start_queue(struct vhost_user *vhost, unsigned int index)
 	if (r == 0)
 		r = set(vhost, SET_VRING_ADDR, &addresses, sizeof(addresses), -1);
 	if (r == 0)
-		r = set_value(vhost, SET_VRING_CALL, index, vhost->dev->mmio.irq.fd);
+		r = set_value(vhost, SET_VRING_CALL, index, vhost->called.fd);
 	if (r == 0)
 		r = set_value(vhost, SET_VRING_KICK, index, queue->notified.fd);
 	return r < 0 ? r : set_state(vhost, SET_VRING_ENABLE, index, 1);
@@ -378,6 +397,7 @@ int vhost_user_start(struct vhost_user *vhost)
 {
 	int r = vhost->source.fd < 0 ? -EPIPE : 0;
 
+	begin_call(vhost);
 	for (unsigned int i = 0; r == 0 && i < vhost->dev->queue_count; i++) {
 		if (vhost->running[i] || !virtio_queue_live(vhost->dev, i))
 			continue;
@@ -390,7 +410,7 @@ int vhost_user_start(struct vhost_user *vhost)
 	return r;
 }
 
-void vhost_user_stop_queue(struct vhost_user *vhost, unsigned int queue)
+static void stop_queue(struct vhost_user *vhost, unsigned int queue)
 {
 	struct message message = {
 		.header = { GET_VRING_BASE, FLAG_VERSION, sizeof(struct state) },
@@ -411,8 +431,15 @@ void vhost_user_stop_queue(struct vhost_user *vhost, unsigned int queue)
 		forget_queue(vhost, queue);
 }
 
+void vhost_user_stop_queue(struct vhost_user *vhost, unsigned int queue)
+{
+	begin_call(vhost);
+	stop_queue(vhost, queue);
+}
+
 void vhost_user_stop(struct vhost_user *vhost)
 {
+	begin_call(vhost);
 	for (unsigned int i = 0; i < vhost->dev->queue_count; i++)
-		vhost_user_stop_queue(vhost, i);
+		stop_queue(vhost, i);
 }

@@ -200,18 +200,16 @@ static int serve_stats(struct virtio_balloon *balloon, unsigned int queue)
 	struct virtq_chain *chain = &balloon->dev.chain;
 	int r;
 
-	do {
-		r = virtqueue_pop(q, chain);
-		if (r < 0 || (r > 0 && (balloon->holds_stats || chain->in_count > 0)))
-			return -EPROTO;
-		if (r > 0) {
-			keep_stats(balloon, chain);
-			balloon->holds_stats = true;
-			balloon->stats_head = chain->head;
-		}
-		r = virtqueue_listen(q);
-	} while (r > 0);
-	if (r < 0 || !balloon->holds_stats ||
+	r = virtqueue_pop(q, chain);
+	if (r < 0 || (r > 0 && (balloon->holds_stats || chain->in_count > 0)))
+		return -EPROTO;
+	if (r > 0) {
+		keep_stats(balloon, chain);
+		balloon->holds_stats = true;
+		balloon->stats_head = chain->head;
+	}
+	r = virtqueue_listen(q);
+	if (r != 0 || !balloon->holds_stats ||
 	    !__atomic_exchange_n(&balloon->asked, false, __ATOMIC_ACQ_REL))
 		return r;
 	balloon->holds_stats = false;
@@ -249,6 +247,13 @@ static int handle(struct virtio_mmio *dev, unsigned int queue)
 	}
 }
 
+/* The buffer for statistics goes with its queue: that may come back smaller. */
+static void suspend(struct virtio_mmio *dev, unsigned int queue)
+{
+	if (role_of(dev, queue) == ROLE_STATS)
+		of(dev)->holds_stats = false;
+}
+
 /* --- Reset --- */
 
 static void reset(struct virtio_mmio *dev)
@@ -267,6 +272,7 @@ static const struct virtio_ops ops = {
 	.read_config = read_config,
 	.write_config = write_config,
 	.handle = handle,
+	.suspend = suspend,
 	.reset = reset,
 };
 

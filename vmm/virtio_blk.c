@@ -216,6 +216,7 @@ struct parts {
 	unsigned int out_count, in_count;
 	uint64_t out_bytes, in_bytes;
 	uint8_t *status;
+	struct range ranges[RANGES_MAX]; /* of a discard or write-zeroes request */
 };
 
 /* Begins what the kernel does; -ENOMEM when there is no room for it. */
@@ -294,15 +295,13 @@ static enum status do_range(struct virtio_blk *blk, const struct range *range, b
 
 static enum status do_ranges(struct virtio_blk *blk, const struct parts *p, bool discard)
 {
-	struct range ranges[RANGES_MAX];
 	uint64_t began = loop_now_ns();
 
-	if (blk->read_only || p->out_bytes == 0 || p->out_bytes % sizeof(ranges[0]) != 0 ||
-	    p->out_bytes > sizeof(ranges))
+	if (blk->read_only || p->out_bytes == 0 || p->out_bytes % sizeof(p->ranges[0]) != 0 ||
+	    p->out_bytes > sizeof(p->ranges))
 		return S_IOERR;
-	iov_read(p->out, p->out_count, 0, ranges, sizeof(ranges));
-	for (size_t i = 0; i < p->out_bytes / sizeof(ranges[0]); i++) {
-		enum status status = do_range(blk, &ranges[i], discard);
+	for (size_t i = 0; i < p->out_bytes / sizeof(p->ranges[0]); i++) {
+		enum status status = do_range(blk, &p->ranges[i], discard);
 
 		if (status != S_OK)
 			return status;
@@ -379,6 +378,18 @@ static int64_t execute(struct virtio_blk *blk, const struct parts *p, uint16_t h
 	return (int64_t)written + 1;
 }
 
+/* Bytes, for the limit: zeroes are few for the guest, but the host may have to write them all. */
+static uint64_t cost_of(const struct parts *p)
+{
+	uint64_t bytes = p->in_bytes + p->out_bytes;
+
+	if (p->header.type == T_WRITE_ZEROES)
+		for (size_t i = 0; i < RANGES_MAX; i++)
+			if (p->ranges[i].sectors <= ZEROES_MAX)
+				bytes += (uint64_t)p->ranges[i].sectors * SECTOR;
+	return bytes;
+}
+
 static int64_t request(struct virtio_mmio *dev, struct virtq_chain *chain)
 {
 	struct virtio_blk *blk = of(dev);
@@ -386,7 +397,9 @@ static int64_t request(struct virtio_mmio *dev, struct virtq_chain *chain)
 
 	if (cut(chain, &p) < 0)
 		return -EPROTO;
-	if (!limit_take(&blk->limit, p.in_bytes + p.out_bytes))
+	if (p.header.type == T_DISCARD || p.header.type == T_WRITE_ZEROES)
+		iov_read(p.out, p.out_count, 0, p.ranges, sizeof(p.ranges));
+	if (!limit_take(&blk->limit, cost_of(&p)))
 		return -EAGAIN;
 	count(&blk->stats.queue_requests[p.queue], 1);
 	return execute(blk, &p, chain->head);
@@ -412,12 +425,21 @@ static void reset(struct virtio_mmio *dev)
 	blk_io_drain(of(dev)->io);
 }
 
+/* The same, and the driver sees the end of what it has asked for. */
+static void suspend(struct virtio_mmio *dev, unsigned int queue)
+{
+	(void)queue;
+	reset(dev);
+	tell_driver(of(dev));
+}
+
 static const struct virtio_ops ops = {
 	.name = "block",
 	.id = DEVICE_ID,
 	.queues = 1,
 	.read_config = read_config,
 	.handle = handle,
+	.suspend = suspend,
 	.reset = reset,
 };
 

@@ -147,14 +147,18 @@ static void typed(void *data)
 	virtio_poke(data, QUEUE_RX);
 }
 
+/* What was offered went with the queue. */
+static void suspend(struct virtio_mmio *dev, unsigned int queue)
+{
+	if (queue == QUEUE_RX)
+		of(dev)->rx_used = false;
+}
+
 /* --- Reset --- */
 
 static void reset(struct virtio_mmio *dev)
 {
-	struct virtio_console *vc = of(dev);
-
-	vc->rx_used = false;
-	vc->rx_offered = 0;
+	suspend(dev, QUEUE_RX);
 }
 
 static const struct virtio_ops ops = {
@@ -164,6 +168,7 @@ static const struct virtio_ops ops = {
 	.read_config = read_config,
 	.write_config = write_config,
 	.handle = handle,
+	.suspend = suspend,
 	.reset = reset,
 };
 

@@ -52,14 +52,6 @@ static void suspend(struct virtio_mmio *dev, unsigned int queue)
 	vhost_user_stop_queue(&of(dev)->vhost, queue);
 }
 
-/* A notification that we took while the queue changed hands goes on to its new owner. */
-static int handle(struct virtio_mmio *dev, unsigned int queue)
-{
-	if (vhost_user_runs(&of(dev)->vhost, queue))
-		virtio_poke(dev, queue);
-	return 0;
-}
-
 /* --- Reset --- */
 
 static void reset(struct virtio_mmio *dev)
@@ -74,7 +66,6 @@ static const struct virtio_ops ops = {
 	.read_config = read_config,
 	.start = start,
 	.suspend = suspend,
-	.handle = handle,
 	.reset = reset,
 };
 

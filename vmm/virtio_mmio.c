@@ -119,7 +119,8 @@ bool virtio_queue_live(const struct virtio_mmio *dev, unsigned int queue)
 
 void virtio_poke(struct virtio_mmio *dev, unsigned int queue)
 {
-	eventfd_signal(dev->queues[queue].notified.fd);
+	if (dev->ops->handle)
+		eventfd_signal(dev->queues[queue].notified.fd);
 }
 
 int virtio_serve(struct virtio_mmio *dev, unsigned int queue, virtio_request_fn *request)
@@ -472,7 +473,7 @@ int virtio_mmio_init(struct virtio_mmio *dev, const struct virtio_ops *ops,
 			return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, -fd,
 						 "virtio queue");
 		dev->queues[i].notified.fd = fd;
-		r = loop_add(slot->loop, &dev->queues[i].notified, err);
+		r = ops->handle ? loop_add(slot->loop, &dev->queues[i].notified, err) : 0;
 		if (r < 0)
 			return r;
 	}

@@ -36,7 +36,8 @@ struct virtio_ops {
 	/*
 	 * On the device thread; the driver is up and the queue ready. 0 when the queue was left
 	 * listening, 1 to be called again soon (so that one queue cannot keep the thread), -EPROTO
-	 * when the device needs a reset.
+	 * when the device needs a reset. NULL: the queues are another process's, which is given
+	 * their eventfds. It can make a read or write of those block, so we do neither, ever.
 	 */
 	int (*handle)(struct virtio_mmio *dev, unsigned int queue);
 	/* The driver is up, as is each queue that it has made ready. May be NULL. */
@@ -135,7 +136,7 @@ bool virtio_queue_live(const struct virtio_mmio *dev, unsigned int queue);
 /* The guest has broken the rules: no queue is served before a reset of the device. Locked. */
 void virtio_needs_reset(struct virtio_mmio *dev);
 
-/* Has handle() called for this queue. Any thread. */
+/* Has handle() called for this queue, if the device has one. Any thread. */
 void virtio_poke(struct virtio_mmio *dev, unsigned int queue);
 
 #endif

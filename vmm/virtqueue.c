@@ -309,47 +309,54 @@ bool virtqueue_should_interrupt(struct virtqueue *q)
 	return !(value & AVAIL_F_NO_INTERRUPT);
 }
 
+/* What is left of a copy: n bytes from offset off of the pieces. */
+struct rest {
+	const struct iovec *iov;
+	unsigned int count;
+	uint64_t off;
+	size_t n;
+};
+
+/* Moves on by one part that lies in one piece; its size, or 0 at the end. */
+static size_t next_part(struct rest *rest, char **part)
+{
+	size_t n;
+
+	for (; rest->count > 0 && rest->off >= rest->iov->iov_len; rest->iov++, rest->count--)
+		rest->off -= rest->iov->iov_len;
+	if (rest->count == 0 || rest->n == 0)
+		return 0;
+	n = rest->iov->iov_len - (size_t)rest->off;
+	if (n > rest->n)
+		n = rest->n;
+	*part = (char *)rest->iov->iov_base + rest->off;
+	rest->off += n;
+	rest->n -= n;
+	return n;
+}
+
 size_t iov_read(const struct iovec *iov, unsigned int count, uint64_t off, void *to, size_t n)
 {
-	size_t done = 0;
+	struct rest rest = { iov, count, off, n };
+	char *p = to, *part;
+	size_t size;
 
-	for (unsigned int i = 0; i < count && done < n; i++) {
-		size_t part = iov[i].iov_len;
-
-		if (off >= part) {
-			off -= part;
-			continue;
-		}
-		part -= (size_t)off;
-		if (part > n - done)
-			part = n - done;
-		memcpy((char *)to + done, (const char *)iov[i].iov_base + off, part);
-		off = 0;
-		done += part;
-	}
-	return done;
+	for (; (size = next_part(&rest, &part)) > 0; p += size)
+		memcpy(p, part, size);
+	return n - rest.n;
 }
 
 size_t iov_write(const struct iovec *iov, unsigned int count, uint64_t off, const void *from,
 		 size_t n)
 {
-	size_t done = 0;
+	struct rest rest = { iov, count, off, n };
+	const char *p = from;
+	size_t size;
+	char *part;
 
-	for (unsigned int i = 0; i < count && done < n; i++) {
-		size_t part = iov[i].iov_len;
-
-		if (off >= part) {
-			off -= part;
-			continue;
-		}
-		part -= (size_t)off;
-		if (part > n - done)
-			part = n - done;
-		memcpy((char *)iov[i].iov_base + off, (const char *)from + done, part);
-		off = 0;
-		done += part;
-	}
-	return done;
+	for (; (size = next_part(&rest, &part)) > 0; p += size)
+		memcpy(part, p, size);
+	return n - rest.n;
 }
 
 struct iovec *iov_drop(struct iovec *iov, unsigned int *count, size_t n)

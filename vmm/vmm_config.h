@@ -29,9 +29,9 @@ struct vmm_disk {
 	const char *serial; /* of which the guest reads 20 bytes; NULL: the name */
 	int fd;		    /* a raw image or block device, open for what read_only says */
 	bool read_only;
-	bool synchronous;    /* without io_uring even where there is one */
-	unsigned int queues; /* 0: as many as vCPUs; at most VMM_DISK_QUEUES_MAX are made */
-	struct vmm_limit limit;
+	bool synchronous;	/* without io_uring even where there is one */
+	unsigned int queues;	/* 0: as many as vCPUs; at most VMM_DISK_QUEUES_MAX are made */
+	struct vmm_limit limit; /* zeroes that the guest has written count as their bytes */
 };
 
 enum vmm_net_kind {

@@ -24,12 +24,14 @@ int vmm_net_tap(const char *name, int *fd, struct error *err);
 int vmm_net_passt(int *fd, int *pid, struct error *err);
 
 /*
- * Starts a virtiofsd of its own for a directory. *fd is for struct vmm_fs; it ends when the last
- * duplicate is closed, and *pid is then the caller's to wait for. It sees the directory by a mount
- * in a namespace of its own, which is what read_only is held by; without CAP_SYS_ADMIN that is in a
- * user namespace, where the guest's root is the caller. Errors: INVALID_ARGUMENT (no directory),
- * UNAVAILABLE (virtiofsd is not installed, or no namespace may be made), RESOURCE_EXHAUSTED.
+ * Starts a virtiofsd of its own for a directory, which the caller has open (O_PATH will do) and
+ * keeps: whatever comes to lie at its path meanwhile is not what the guest gets. *fd is for struct
+ * vmm_fs; it ends when the last duplicate is closed, and *pid is then the caller's to wait for. It
+ * sees the directory by a mount in a namespace of its own, which is what read_only is held by;
+ * without CAP_SYS_ADMIN that is in a user namespace, where the guest's root is the caller. Errors:
+ * INVALID_ARGUMENT (no directory), UNAVAILABLE (virtiofsd is not installed, or no namespace may be
+ * made), RESOURCE_EXHAUSTED.
  */
-int vmm_fs_start(const char *directory, bool read_only, int *fd, int *pid, struct error *err);
+int vmm_fs_start(int directory, bool read_only, int *fd, int *pid, struct error *err);
 
 #endif

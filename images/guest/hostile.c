@@ -30,6 +30,7 @@
 #define NEEDS_RESET 0x40u
 #define OUTSIDE	    0x1000ull
 #define WRAPS	    0xfffffffffffff000ull
+#define SHARE	    26u /* a device's number */
 
 enum reg {
 	DEVICE_ID = 0x08,
@@ -70,6 +71,7 @@ static volatile uint8_t *regs;
 static struct rings *rings[QUEUES];
 static uint64_t physical[QUEUES];
 static unsigned int eager; /* a queue whose requests the device looks at when they come */
+static bool mortal; /* it works by a process that may end of a bad request, and then for good */
 static unsigned int needed, failed;
 
 static uint32_t rd(enum reg reg)
@@ -217,6 +219,16 @@ static void must_break(const char *what)
 	must_recover();
 }
 
+static void bad_chain(const char *what)
+{
+	if (!mortal) {
+		must_break(what);
+		return;
+	}
+	(void)wants_reset();
+	must_reset();
+}
+
 /* --- The rules, one by one --- */
 
 static void break_features(void)
@@ -263,33 +275,33 @@ static void break_chains(void)
 	uint64_t table = physical[eager] + offsetof(struct rings, table);
 
 	offer((struct desc){ data, 1, F_NEXT, 0 }, 1);
-	must_break("a chain that loops");
+	bad_chain("a chain that loops");
 	offer((struct desc){ data, 1, F_NEXT, 7777 }, 1);
-	must_break("a descriptor that does not exist");
+	bad_chain("a descriptor that does not exist");
 	offer((struct desc){ OUTSIDE, 16, 0, 0 }, 1);
-	must_break("a buffer outside of memory");
+	bad_chain("a buffer outside of memory");
 	offer((struct desc){ data, 0xffffffff, 0, 0 }, 1);
-	must_break("a buffer longer than memory");
+	bad_chain("a buffer longer than memory");
 	offer((struct desc){ WRAPS, 0xffff, 0, 0 }, 1);
-	must_break("a buffer that wraps");
+	bad_chain("a buffer that wraps");
 	offer((struct desc){ data, 16, 0, 0 }, SIZE + 1);
-	must_break("an index that jumps");
+	bad_chain("an index that jumps");
 	rings[eager]->avail.ring[0] = SIZE;
 	offer((struct desc){ data, 16, 0, 0 }, 1);
-	must_break("a head that does not exist");
+	bad_chain("a head that does not exist");
 	offer((struct desc){ table, 17, F_INDIRECT, 0 }, 1);
-	must_break("a table of one descriptor and a bit");
+	bad_chain("a table of one descriptor and a bit");
 	offer((struct desc){ OUTSIDE, 32, F_INDIRECT, 0 }, 1);
-	must_break("a table outside of memory");
+	bad_chain("a table outside of memory");
 	rings[eager]->table[0] = (struct desc){ table, 16, F_INDIRECT, 0 };
 	offer((struct desc){ table, 16, F_INDIRECT, 0 }, 1);
-	must_break("a table in a table");
+	bad_chain("a table in a table");
 	rings[eager]->table[0] = (struct desc){ data, 1, F_NEXT, 0 };
 	offer((struct desc){ table, sizeof(struct desc) * SIZE, F_INDIRECT, 0 }, 1);
-	must_break("a table that loops");
+	bad_chain("a table that loops");
 	rings[eager]->desc[1] = (struct desc){ data, 16, 0, 0 };
 	offer((struct desc){ data, 16, F_NEXT | F_WRITE, 1 }, 1);
-	must_break("a part to read after a part to write");
+	bad_chain("a part to read after a part to write");
 }
 
 /* --- All of it at random, while another processor rewrites the rings --- */
@@ -346,8 +358,9 @@ static void one_device(uint64_t address, int fd)
 		exit(1);
 	}
 	regs = (volatile uint8_t *)page + in_page;
+	mortal = rd(DEVICE_ID) == SHARE;
 	/* Network, console and sockets receive on their first. */
-	eager = rd(DEVICE_ID) == 1 || rd(DEVICE_ID) == 3 || rd(DEVICE_ID) == 19;
+	eager = mortal || rd(DEVICE_ID) == 1 || rd(DEVICE_ID) == 3 || rd(DEVICE_ID) == 19;
 	bring_up();
 	break_features();
 	break_queues();
@@ -362,7 +375,10 @@ static void one_device(uint64_t address, int fd)
 		kill(other, SIGKILL);
 	while (other > 0 && kill(other, 0) == 0)
 		usleep(1000);
-	must_recover();
+	if (mortal)
+		must_reset();
+	else
+		must_recover();
 	wr(STATUS, 0);
 	printf("croft-guest: hostile: device %u at 0x%llx survived\n", rd(DEVICE_ID),
 	       (unsigned long long)address);

@@ -471,6 +471,31 @@ def test_bridges(_agent):
         assert interfaces() == before and children(agent) == []
 
 
+def share_is_shown(agent, path):
+    """A VM that runs has a virtiofsd, which sees the directory as its root and nothing else; both end together."""
+    if not any(os.access(f"{folder}/virtiofsd", os.X_OK) for folder in ("/usr/libexec", "/usr/lib/qemu")):
+        print("    virtiofsd is not installed: only what is refused was tried", flush=True)
+        return
+    os.mkdir(path)
+    with open(f"{path}/shown", "w", encoding="ascii"):
+        pass
+    agent.make_vm("in", no_network=True, shares=[{"name": "s", "path": path}])
+    answer = agent.rest("POST", "/v1/vms/in:start?wait=60s")
+    assert answer.status == 200 and answer.json["state"] == "SUCCEEDED", answer
+
+    def roots():
+        """Of its processes: the first makes another, which is the one that serves."""
+        for pid in (entry for entry in os.listdir("/proc") if entry.isdigit()):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+                    if f.read().strip() == "virtiofsd":
+                        yield os.listdir(f"/proc/{pid}/root")
+    assert [name for _, name in children(agent)] == ["virtiofsd"], children(agent)
+    agent.until(lambda: ["shown"] in roots(), "a virtiofsd with the directory as its root")
+    answer = agent.rest("POST", "/v1/vms/in:stop?wait=60s", {"force": True})
+    assert answer.status == 200 and children(agent) == [], (answer, children(agent))
+
+
 def test_directories(_agent):
     """A path as it is written, and where it leads to."""
     with agent_with(shares="/nowhere/allowed") as agent:
@@ -487,6 +512,7 @@ def test_directories(_agent):
             agent.make_vm(name, no_network=True, shares=[{"name": "s", "path": f"{allowed}/{name}"}])
             answer = agent.rest("POST", f"/v1/vms/{name}:start?wait=60s")
             assert answer.status == 409 and answer.field() == "/spec/shares/0" and says in answer.json["detail"], answer
+        share_is_shown(agent, f"{allowed}/in")
     shutil.rmtree(allowed)
 
 

@@ -15,7 +15,7 @@ import time
 import ports
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
-PATIENCE = 300  # seconds, for what takes one on a quiet PC: a processor that is emulated is slow, and the PC may be busy
+PATIENCE = 600  # seconds, for what takes one on a quiet PC: a processor that is emulated is slow, and the PC may be busy
 sys.dont_write_bytecode = True
 channel = importlib.machinery.SourceFileLoader("channel", f"{TOP}/images/board/exec").load_module()
 
@@ -56,7 +56,7 @@ class Board:
             self.qemu = subprocess.Popen([f"{TOP}/images/board/run"], env=env, stdin=subprocess.DEVNULL,
                                          stdout=log, stderr=log)
 
-    def request(self, method, path, body=None, timeout=2 * PATIENCE, headers=None):
+    def request(self, method, path, body=None, timeout=PATIENCE, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         headers = dict(headers or {})
         if body is not None and not isinstance(body, (bytes, str)):

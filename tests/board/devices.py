@@ -6,6 +6,8 @@ import hashlib
 import json
 import struct
 
+import board
+
 MIB = 1 << 20
 TYPED = {"Content-Type": "application/octet-stream"}
 
@@ -103,7 +105,7 @@ def all_at_once(g):
     assert answer.status == 200, answer
     guest.do("until stty size </dev/hvc0 | grep 132; do sleep 0.1; done", "43 132")
     g.stop("devices")
-    assert interface not in g.board.run("ip -o link")
+    board.until(lambda: interface not in g.board.run("ip -o link"), "the tap is still there")
     g.delete("devices")
 
 
@@ -117,7 +119,7 @@ def without_set_up(g):
     console = g.wait_console("net0", b"/ # ").decode(errors="replace")
     assert "ping 10.0.2.2: answered" in console and f"fetch: {digest}" in console, console
     g.stop("net0")
-    assert g.board.run("ps").count("passt") == 0
+    board.until(lambda: "passt" not in g.board.run("ps"), "passt has not ended")
     g.delete("net0")
 
 

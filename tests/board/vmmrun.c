@@ -314,14 +314,16 @@ static int add_share(struct vmm_config *config, struct vmm_fs *shares, int opt, 
 	struct vmm_fs *share = &shares[config->share_count++];
 	char *directory = strchr(what, '=');
 	struct error err = { 0 };
-	int pid;
+	int fd, pid;
 
 	if (!directory)
 		return -1;
 	*directory++ = '\0';
 	share->tag = what;
-	if (vmm_fs_start(directory, opt == 'r', &share->fd, &pid, &err) < 0)
+	fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (vmm_fs_start(fd, opt == 'r', &share->fd, &pid, &err) < 0)
 		return fail("share", &err);
+	close(fd);
 	printf("vmmrun: virtiofsd of %s is process %d\n", what, pid);
 	return 0;
 }

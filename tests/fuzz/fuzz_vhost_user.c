@@ -34,21 +34,14 @@ static void start(struct virtio_mmio *dev)
 static void suspend(struct virtio_mmio *dev, unsigned int queue)
 {
 	vhost_user_stop_queue(vhost_of(dev), queue);
-	assert(!vhost_user_runs(vhost_of(dev), queue));
+	assert(!vhost_of(dev)->running[queue]);
 }
 
 static void reset(struct virtio_mmio *dev)
 {
 	vhost_user_stop(vhost_of(dev));
 	for (unsigned int i = 0; i < QUEUES; i++)
-		assert(!vhost_user_runs(vhost_of(dev), i));
-}
-
-static int handle(struct virtio_mmio *dev, unsigned int queue)
-{
-	(void)dev;
-	(void)queue;
-	return 0;
+		assert(!vhost_of(dev)->running[i]);
 }
 
 static const struct virtio_ops ops = {
@@ -57,7 +50,6 @@ static const struct virtio_ops ops = {
 	.queues = QUEUES,
 	.start = start,
 	.suspend = suspend,
-	.handle = handle,
 	.reset = reset,
 };
 

@@ -96,26 +96,33 @@ static void test_what_is_allowed(void **state)
 
 static void test_where_a_path_leads(void **state)
 {
-	char *dir = help_mkdir(), path[512], *resolved = NULL;
+	char *dir = help_mkdir(), path[512], other[512];
 	struct config config = { .bridges = (char *)"", .block_devices = (char *)"/dev/null" };
 	dev_t device;
+	struct stat before, after;
 	struct error e;
+	int fd = -1;
 
 	(void)state;
 	config.shares = dir;
 	snprintf(path, sizeof(path), "%s/in", dir);
+	snprintf(other, sizeof(other), "%s/other", dir);
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(allow_find_share(&config, path, &resolved, &e), 0);
-	assert_string_equal(resolved, path);
-	free(resolved);
-	assert_int_equal(rmdir(path), 0);
-	assert_true(allow_find_share(&config, path, &resolved, &e) < 0);
-	assert_int_equal(e.code, ERROR_NOT_FOUND);
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(allow_open_share(&config, path, &fd, &e), 0);
+	/* Another thing at the path is not what was opened. */
+	assert_int_equal(rename(path, other), 0);
 	assert_int_equal(symlink("/etc", path), 0);
-	assert_true(allow_find_share(&config, path, &resolved, &e) < 0);
+	assert_int_equal(fstat(fd, &after), 0);
+	assert_true(before.st_dev == after.st_dev && before.st_ino == after.st_ino);
+	close(fd);
+	assert_true(allow_open_share(&config, path, &fd, &e) < 0);
 	assert_int_equal(e.code, ERROR_CONFLICT);
 	assert_non_null(strstr(e.message, "/etc is not allowed"));
 	assert_int_equal(unlink(path), 0);
+	assert_true(allow_open_share(&config, path, &fd, &e) < 0);
+	assert_int_equal(e.code, ERROR_NOT_FOUND);
+	assert_int_equal(rmdir(other), 0);
 	help_rmdir(dir);
 	assert_true(allow_find_device(&config, "/dev/null", &device, &e) < 0);
 	assert_non_null(strstr(e.message, "no block device"));

@@ -6,7 +6,10 @@
 #include "tests/unit/virtio_help.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -108,6 +111,64 @@ static void test_block_requests(void **state)
 	assert_in_range(uring, 1, ROUNDS * LOAD);
 	/* The fall-back has one a request, and what a batch needs to be woken and to tell. */
 	assert_in_range(plain, 1, ROUNDS * (LOAD + LOAD / 8));
+}
+
+/* --- A kernel that takes no requests --- */
+
+static bool forbid_enter(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { .len = ARRAY_SIZE(filter), .filter = filter };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* It has no memory now. With nothing under way that would end, the loop still asks it again. */
+static void starved(int fd)
+{
+	struct fixture *f = fixture_new();
+	struct vmm_disk disk = { .name = "root", .fd = fd };
+	struct vmm_disk_stats stats;
+	bool quit = false;
+
+	if (virtio_blk_new(&f->blk, &disk, &f->slot, NULL) < 0)
+		_exit(1);
+	virtio_blk_stats(f->blk, &stats);
+	f->dev = virtio_blk_device(f->blk);
+	bring_up_load(f);
+	if (!stats.uring || !forbid_enter())
+		_exit(78);
+	offer_load(f, 0);
+	wr(f, 0x50, 0);
+	for (unsigned int i = 0; i < 10; i++)
+		if (!loop_turn(&f->loop, 0, &quit))
+			_exit(2);
+	_exit(load_done(f) == 0 ? 0 : 3);
+}
+
+static void test_starved(void **state)
+{
+	int fd = blank_file(1 * MIB), status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0)
+		starved(fd);
+	close(fd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 78) {
+		print_message("there is no io_uring here, or no filter of system calls\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* --- An idle VM --- */
@@ -239,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_block_requests),
+		cmocka_unit_test(test_starved),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_memory),
 	};

@@ -82,15 +82,12 @@ static void try_up(struct world *w)
 static void round_trip(struct world *w, unsigned int queue)
 {
 	static const struct piece pieces[] = { { DATA, 40, false }, { DATA + 64, 16, true } };
-	struct pollfd irq = { .fd = w->f->dev->mmio.irq.fd, .events = POLLIN };
 	unsigned int before = back_count(&w->back.completed);
+	bool quit = false;
 
 	(void)submit(w->f, queue, 2, pieces);
-	while (back_count(&w->back.completed) == before)
-		assert_int_equal(poll(&irq, 1, 60000), 1);
-	while (!eventfd_take(irq.fd))
-		assert_int_equal(poll(&irq, 1, 60000), 1);
-	/* The interrupt has a reason although we have seen nothing of it. */
+	while (back_count(&w->back.completed) == before || !eventfd_take(w->f->dev->mmio.irq.fd))
+		assert_true(loop_turn(&w->f->loop, 60000, &quit));
 	assert_int_equal(rd(w->f, INTERRUPT) & 1, 1);
 	wr(w->f, ACK, 1);
 	assert_int_equal(*at(w->f, USED + queue * QUEUE_STEP + 2, 1), w->f->avail[queue]);
@@ -333,6 +330,39 @@ static void test_death_before_the_driver(void **state)
 	unmake(&w);
 }
 
+/*
+ * A back end that makes the eventfds it is given block whoever reads or writes them: neither the
+ * guest's CPU nor the device thread does.
+ */
+static void test_jammed(void **state)
+{
+	struct world w = { .back.jams = true };
+
+	(void)state;
+	/* If one of them waits, then for ever. */
+	alarm(120);
+	make_good(&w);
+	for (unsigned int i = 0; i < 3; i++) {
+		try_up(&w);
+		assert_int_equal(rd(w.f, STATUS), 15);
+		for (unsigned int queue = 0; queue < BACK_QUEUES; queue++)
+			wr(w.f, 0x50, queue);
+		serve(w.f);
+		wr(w.f, STATUS, 0);
+		assert_int_equal(rd(w.f, STATUS), 0);
+	}
+	try_up(&w);
+	shutdown(w.back.sock, SHUT_RDWR);
+	while (!w.broken) {
+		bool quit = false;
+
+		assert_true(loop_turn(&w.f->loop, 60000, &quit));
+	}
+	assert_int_equal(rd(w.f, INTERRUPT) & 2, 2);
+	unmake(&w);
+	alarm(0);
+}
+
 /* --- A back end that is silent: by a device of our own, which waits less long --- */
 
 struct patient {
@@ -351,42 +381,52 @@ static void patient_reset(struct virtio_mmio *dev)
 	vhost_user_stop(&CONTAINER_OF(dev, struct patient, dev)->vhost);
 }
 
-static int patient_handle(struct virtio_mmio *dev, unsigned int queue)
+static const struct virtio_ops patient_ops = {
+	.name = "patient", .id = 26, .queues = 2, .start = patient_start, .reset = patient_reset
+};
+
+/* Returns what opening it did. */
+static int patient_new(struct world *w, struct patient **out, unsigned int limit_ms,
+		       struct error *err)
 {
-	(void)dev;
-	(void)queue;
-	return 0;
+	struct patient *p = calloc(1, sizeof(*p));
+	int fd = back_start(&w->back), r;
+
+	assert_non_null(p);
+	w->f = fixture_new();
+	p->vhost = VHOST_USER_NONE;
+	p->vhost.dev = &p->dev;
+	p->vhost.limit_ms = limit_ms;
+	assert_int_equal(virtio_mmio_init(&p->dev, &patient_ops, &w->f->slot, NULL), 0);
+	r = vhost_user_open(&p->vhost, fd, 2, &w->f->loop, err);
+	base_close(fd);
+	w->f->dev = &p->dev;
+	*out = p;
+	return r;
+}
+
+static void patient_free(struct world *w, struct patient *p)
+{
+	vhost_user_close(&p->vhost);
+	virtio_mmio_free(&p->dev);
+	free(p);
+	back_stop(&w->back);
+	teardown((void **)&w->f);
 }
 
 static void test_silence(void **state)
 {
-	static const struct virtio_ops ops = { .name = "patient",
-					       .id = 26,
-					       .queues = 2,
-					       .start = patient_start,
-					       .reset = patient_reset,
-					       .handle = patient_handle };
 	static const unsigned int requests[] = { VU_GET_FEATURES, VU_SET_MEM_TABLE,
 						 VU_GET_VRING_BASE };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
 		struct world w = { .back = { .bad_request = requests[i], .fault = FAULT_SILENT } };
-		struct patient *p = calloc(1, sizeof(*p));
 		struct error err = { 0 };
-		int fd, r;
-
-		assert_non_null(p);
-		fd = back_start(&w.back);
-		w.f = fixture_new();
-		p->vhost = VHOST_USER_NONE;
-		p->vhost.dev = &p->dev;
+		struct patient *p;
 		/* What is answered has all the time there is. */
-		p->vhost.limit_ms = i == 0 ? 20 : VHOST_USER_LIMIT_MS;
-		assert_int_equal(virtio_mmio_init(&p->dev, &ops, &w.f->slot, NULL), 0);
-		r = vhost_user_open(&p->vhost, fd, 2, &w.f->loop, &err);
-		base_close(fd);
-		w.f->dev = &p->dev;
+		int r = patient_new(&w, &p, i == 0 ? 20 : VHOST_USER_LIMIT_MS, &err);
+
 		if (i == 0) {
 			assert_int_equal(r, -ETIMEDOUT);
 			assert_int_equal(err.code, ERROR_UNAVAILABLE);
@@ -399,12 +439,23 @@ static void test_silence(void **state)
 			wr(w.f, STATUS, 0);
 			assert_int_equal(p->vhost.source.fd, -1);
 		}
-		vhost_user_close(&p->vhost);
-		virtio_mmio_free(&p->dev);
-		free(p);
-		back_stop(&w.back);
-		teardown((void **)&w.f);
+		patient_free(&w, p);
 	}
+}
+
+/* Each answer comes in time, and all of them together do not. */
+static void test_slowness(void **state)
+{
+	struct world w = { .back.delay_ms = 50 };
+	struct patient *p;
+
+	(void)state;
+	assert_int_equal(patient_new(&w, &p, VHOST_USER_LIMIT_MS, NULL), 0);
+	p->vhost.limit_ms = 400;
+	try_up(&w);
+	assert_int_equal(rd(w.f, STATUS) & NEEDS_RESET, NEEDS_RESET);
+	assert_int_equal(p->vhost.source.fd, -1);
+	patient_free(&w, p);
 }
 
 /* --- Refused configurations --- */
@@ -512,9 +563,9 @@ static int remove_all(const char *directory)
 /* One request of FUSE; returns the error of its answer, which lies at DATA + 0x1000. */
 static int32_t fuse(struct world *w, uint32_t opcode, const void *args, uint32_t n)
 {
-	struct pollfd irq = { .fd = w->f->dev->mmio.irq.fd, .events = POLLIN };
 	const struct piece pieces[] = { { DATA, 40 + n, false }, { DATA + 0x1000, 512, true } };
 	uint8_t *p = at(w->f, DATA, 40 + n);
+	bool quit = false;
 	int32_t error;
 
 	memset(p, 0, 40);
@@ -525,8 +576,8 @@ static int32_t fuse(struct world *w, uint32_t opcode, const void *args, uint32_t
 	memcpy(p + 40, args, n);
 	if (submit(w->f, 1, 2, pieces) == UINT32_MAX)
 		do
-			assert_int_equal(poll(&irq, 1, 60000), 1);
-		while (!eventfd_take(irq.fd) ||
+			assert_true(loop_turn(&w->f->loop, 60000, &quit));
+		while (!eventfd_take(w->f->dev->mmio.irq.fd) ||
 		       *at(w->f, USED + QUEUE_STEP + 2, 1) != (uint8_t)w->f->avail[1]);
 	memcpy(&error, at(w->f, DATA + 0x1004, 4), 4);
 	return error;
@@ -542,6 +593,29 @@ static void init_fuse(struct world *w)
 	assert_int_equal(*at(w->f, DATA + 0x1010, 1), 7);
 }
 
+static int start_share(const char *path, bool read_only, int *fd, int *pid, struct error *err)
+{
+	_cleanup_close_ int directory = open(path, O_PATH | O_CLOEXEC);
+
+	return vmm_fs_start(directory, read_only, fd, pid, err);
+}
+
+/* While its path leads elsewhere. */
+static int start_swapped(const char *path, bool read_only, int *fd, int *pid, struct error *err)
+{
+	_cleanup_close_ int directory = open(path, O_PATH | O_CLOEXEC);
+	char away[64];
+	int r;
+
+	snprintf(away, sizeof(away), "%s.away", path);
+	assert_int_equal(rename(path, away), 0);
+	assert_int_equal(symlink("/etc", path), 0);
+	r = vmm_fs_start(directory, read_only, fd, pid, err);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rename(away, path), 0);
+	return r;
+}
+
 /* A file of its own: looked up, and created where that may be; again after a reset. */
 static void try_share(const char *directory, bool read_only)
 {
@@ -552,7 +626,7 @@ static void try_share(const char *directory, bool read_only)
 	char path[64];
 	int pid, status;
 
-	if (vmm_fs_start(directory, read_only, &config.fd, &pid, &err) < 0)
+	if (start_swapped(directory, read_only, &config.fd, &pid, &err) < 0)
 		fail_msg("%s", err.message);
 	w.f = fixture_new();
 	if (virtio_fs_new(&w.fs, &config, &w.f->slot, &err) < 0)
@@ -566,6 +640,7 @@ static void try_share(const char *directory, bool read_only)
 		init_fuse(&w);
 		assert_int_equal(fuse(&w, FUSE_LOOKUP, "there", 6), 0);
 		assert_int_equal(fuse(&w, FUSE_LOOKUP, "nowhere", 8), -ENOENT);
+		assert_int_equal(fuse(&w, FUSE_LOOKUP, "passwd", 7), -ENOENT);
 		put_le(create, O_RDWR, 4);
 		put_le(create + 4, 0644, 4);
 		memcpy(create + 16, "new", 4);
@@ -589,15 +664,15 @@ static void test_virtiofsd(void **state)
 	int fd = -1, pid = -1;
 
 	(void)state;
-	assert_true(vmm_fs_start("/nowhere", false, &fd, &pid, &err) < 0);
+	assert_true(start_share("/nowhere", false, &fd, &pid, &err) < 0);
 	if (err.code != ERROR_INVALID_ARGUMENT)
 		fail_msg("%s", err.message);
-	assert_true(vmm_fs_start("/etc/passwd", false, &fd, &pid, &err) < 0);
+	assert_true(start_share("/etc/passwd", false, &fd, &pid, &err) < 0);
 	assert_int_equal(err.code, ERROR_INVALID_ARGUMENT);
 	assert_non_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/there", directory);
 	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-	if (vmm_fs_start(directory, false, &fd, &pid, &err) < 0) {
+	if (start_share(directory, false, &fd, &pid, &err) < 0) {
 		print_message("%s\n", err.message);
 		remove_all(directory);
 		skip();
@@ -625,7 +700,9 @@ int main(void)
 		cmocka_unit_test(test_bad_stops),
 		cmocka_unit_test(test_death),
 		cmocka_unit_test(test_death_before_the_driver),
+		cmocka_unit_test(test_jammed),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_slowness),
 		cmocka_unit_test(test_bad_shares),
 		cmocka_unit_test(test_through_the_door),
 		cmocka_unit_test(test_virtiofsd),

@@ -3,8 +3,10 @@
 #include "tests/unit/virtio_help.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "vmm/limit.h"
@@ -440,6 +442,33 @@ static void test_passt(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
+/* What of this process is open without close-on-exec is not passt's. */
+static void test_passt_has_one_fd(void **state)
+{
+	char dir[] = "/tmp/test-net-XXXXXX", path[64], *before = strdup(getenv("PATH"));
+	int leaked = fcntl(STDOUT_FILENO, F_DUPFD, 100), fd, pid, status;
+	FILE *f;
+
+	(void)state;
+	assert_true(leaked >= 100 && before && mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/passt", dir);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fprintf(f, "#!/bin/sh\n[ -e /dev/fd/3 ] && [ ! -e /dev/fd/%d ]\n", leaked);
+	fclose(f);
+	assert_int_equal(chmod(path, 0700), 0);
+	setenv("PATH", dir, 1);
+	assert_int_equal(vmm_net_passt(&fd, &pid, NULL), 0);
+	setenv("PATH", before, 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(fd);
+	close(leaked);
+	unlink(path);
+	rmdir(dir);
+	free(before);
+}
+
 int main(void)
 {
 #define NET(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -456,6 +485,7 @@ int main(void)
 		NET(test_limits),
 		NET(test_bad_networks),
 		cmocka_unit_test(test_passt),
+		cmocka_unit_test(test_passt_has_one_fd),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

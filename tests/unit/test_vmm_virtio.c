@@ -384,6 +384,30 @@ static void test_disk_limit(void **state)
 	assert_int_equal(blk(f, 1, 0, 65536, false), 0);
 }
 
+/* Zeroes take few bytes of the guest's, and count as what may have to be written. */
+static void test_zeroes_limit(void **state)
+{
+	struct fixture *f = *state;
+	const struct vmm_limit slow = { .bytes_per_s = 1000 }, none = { 0 };
+	struct vmm_disk_stats stats;
+
+	bring_up(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+	assert_int_equal(virtio_blk_set_limit(f->blk, &slow, NULL), 0);
+	assert_int_equal(ranges(f, DISCARD, 0, 1024, 0), 0);
+	assert_int_equal(ranges(f, WRITE_ZEROES, 0, 1024, 0), 0);
+	virtio_blk_stats(f->blk, &stats);
+	assert_int_equal(stats.throttled, 0);
+	/* 512 KiB are eight minutes. */
+	put_le(at(f, AVAIL + 2, 2), ++f->avail[0], 2);
+	wr(f, 0x50, 0);
+	serve(f);
+	virtio_blk_stats(f->blk, &stats);
+	assert_int_equal(stats.throttled, 1);
+	assert_int_equal(virtio_blk_set_limit(f->blk, &none, NULL), 0);
+	serve(f);
+	assert_int_equal(*at(f, USED + 2, 2), 3);
+}
+
 static void test_disk_resized(void **state)
 {
 	struct fixture *f = *state;
@@ -447,6 +471,27 @@ static void test_queue_taken_away(void **state)
 	assert_int_equal(rd(f, STATUS), 0);
 	bring_up(f, VIRTIO_F_VERSION_1);
 	assert_int_equal(blk(f, 0, 0, 512, true), 0);
+}
+
+/* When the driver has its queue back, nothing of it is under way: each request has its answer. */
+static void test_queue_is_given_back(void **state)
+{
+	struct fixture *f = *state;
+	const struct piece pieces[] = { { HEADER, 16, false }, { RESULT, 1, true } };
+
+	f->waits = false;
+	for (unsigned int i = 0; i < 20; i++) {
+		bring_up(f, f->dev->features & ~VIRTIO_F_EVENT_IDX);
+		put_le(at(f, HEADER, 16), 4, 8);
+		put_le(at(f, HEADER + 8, 8), 0, 8);
+		*at(f, RESULT, 1) = 0xaa;
+		assert_int_equal(pwrite_all(f->file, "x", 1, 4096 * i), 0);
+		(void)submit(f, 0, 2, pieces);
+		wr(f, QUEUE_SEL, 0);
+		wr(f, QUEUE_READY, 0);
+		assert_int_equal(*at(f, RESULT, 1), 0);
+		assert_int_equal(*at(f, USED + 2, 2), 1);
+	}
 }
 
 static int setup_queues(void **state)
@@ -625,6 +670,28 @@ static void test_console_input(void **state)
 	assert_int_equal(submit(f, 0, 1, out), 0);
 }
 
+/* A receive queue that is taken back and set up anew begins anew. */
+static void test_console_queue_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	static const struct piece in[] = { { DATA, 4, true } };
+	static const struct piece out[] = { { DATA + 64, 1, false } };
+
+	bring_up(f, VIRTIO_F_VERSION_1);
+	assert_int_equal(submit(f, 1, 1, out), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		wr(f, QUEUE_SEL, 0);
+		wr(f, QUEUE_READY, 0);
+		memset(at(f, AVAIL, 64), 0, 64);
+		memset(at(f, USED, 128), 0, 128);
+		f->avail[0] = 0;
+		wr(f, QUEUE_READY, 1);
+		assert_int_equal(console_type(&f->console, "ab", 2), 2);
+		assert_int_equal(submit(f, 0, 1, in), 2);
+		assert_memory_equal(at(f, DATA, 2), "ab", 2);
+	}
+}
+
 static void test_console_too_much(void **state)
 {
 	struct fixture *f = *state;
@@ -692,9 +759,11 @@ int main(void)
 		DISK(test_broken_ranges),
 		DISK(test_disk_limit),
 		URING(test_disk_limit),
+		DISK(test_zeroes_limit),
 		DISK(test_disk_resized),
 		URING(test_many_at_once),
 		URING(test_queue_taken_away),
+		URING(test_queue_is_given_back),
 		cmocka_unit_test_setup_teardown(test_several_queues, setup_queues, teardown),
 		DISK(test_disk_bounds),
 		DISK(test_disk_framing),
@@ -705,6 +774,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_read_only, setup_read_only, teardown),
 		CONSOLE(test_console_output),
 		CONSOLE(test_console_input),
+		CONSOLE(test_console_queue_taken_back),
 		CONSOLE(test_console_too_much),
 	};
 

@@ -8,6 +8,7 @@
 
 #include "tests/unit/virtio_help.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -62,6 +63,8 @@ struct back {
 	uint64_t features, protocol, queues; /* that it says it has */
 	unsigned int bad_request;
 	enum fault fault;
+	unsigned int delay_ms; /* before each answer */
+	bool jams; /* makes each eventfd that it is given one that blocks, and that is full */
 	/* Below: the thread's, until it is joined; counts are atomic. */
 	uint64_t guest, size, user, driver_features, driver_protocol;
 	uint8_t *memory;
@@ -160,6 +163,15 @@ static inline void back_map(struct back *b, const struct back_message *m, int fd
 	base_close(fd);
 }
 
+static inline void back_jam(int fd)
+{
+	uint64_t full = UINT64_MAX - 1;
+
+	assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+	/* No signal has come before this one. */
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+}
+
 /* What the message says; returns the value of the answer. */
 static inline uint64_t back_obey(struct back *b, const struct back_message *m, int fd)
 {
@@ -197,16 +209,20 @@ static inline uint64_t back_obey(struct back *b, const struct back_message *m, i
 	case VU_SET_VRING_CALL:
 		base_close(q->call);
 		q->call = fd;
+		if (b->jams && b->told[VU_SET_VRING_CALL] == 0)
+			back_jam(fd);
 		break;
 	case VU_SET_VRING_KICK:
 		/* Whoever may be kicked must be able to call. */
 		assert_true(q->call >= 0 && b->memory && q->size && q->avail);
 		base_close(q->kick);
 		q->kick = fd;
+		if (b->jams && b->told[VU_SET_VRING_KICK] < BACK_QUEUES)
+			back_jam(fd);
 		back_bump(&b->started);
 		break;
 	case VU_SET_VRING_ENABLE:
-		q->enabled = back_u32(m, 4);
+		q->enabled = back_u32(m, 4) && !b->jams;
 		break;
 	case VU_GET_VRING_BASE:
 		q->kick = base_close(q->kick);
@@ -272,6 +288,7 @@ static inline bool back_hear(struct back *b)
 					  ? 1
 					  : 9);
 	value = back_obey(b, &m, fd);
+	usleep(1000 * b->delay_ms);
 	back_bump(&b->told[m.request]);
 	return back_answer(b, &m, value);
 }
