@@ -48,7 +48,10 @@ static void call_done(struct call *call)
 	pthread_mutex_unlock(&rest->lock);
 }
 
-/* All under the lock, so that neither an answer nor the watcher can come in between. */
+/*
+ * Posted last and without the lock: the service may answer at once, and that takes the lock. Who cancels the call before, as the
+ * watcher may, is heard all the same.
+ */
 bool rest_post(struct request *r)
 {
 	struct rest *rest = r->rest;
@@ -56,6 +59,8 @@ bool rest_post(struct request *r)
 
 	r->call->done = call_done;
 	r->call->data = r;
+	/* A client that shuts its side may have gone, or just have nothing more to say. What is answered soon is answered. */
+	r->watched = r->stream || r->patient || r->state == REQUEST_WAIT;
 	pthread_mutex_lock(&rest->lock);
 	closing = rest->closing;
 	if (!closing) {
@@ -68,16 +73,12 @@ bool rest_post(struct request *r)
 		rest->first = r;
 		rest->posted++;
 		MHD_suspend_connection(r->connection);
-		service_post(rest->service, r->call);
-		/*
-		 * A client that shuts its side may have gone, or just have nothing more to say. What is answered soon
-		 * is answered.
-		 */
-		r->watched = r->stream || r->patient || r->state == REQUEST_WAIT;
 		if (r->watched)
 			socket_watch(r, EPOLL_CTL_ADD);
 	}
 	pthread_mutex_unlock(&rest->lock);
+	if (!closing)
+		service_post(rest->service, r->call);
 	return !closing;
 }
 

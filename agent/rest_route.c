@@ -270,22 +270,23 @@ const size_t rest_route_count = ARRAY_SIZE(rest_routes);
 /* The parameter is one path segment without a colon, so that a verb is never part of a name. */
 static bool path_match(const char *pattern, const char *path, char name[ROUTE_NAME_MAX])
 {
-	const char *open = strchr(pattern, '{');
-	size_t prefix, suffix, n = strlen(path);
 	const char *tail;
+	size_t suffix, n;
 
 	name[0] = '\0';
-	if (!open)
-		return strcmp(pattern, path) == 0;
-	tail = strchr(open, '}') + 1;
-	prefix = (size_t)(open - pattern);
+	while (*pattern && *pattern != '{' && *pattern == *path) {
+		pattern++;
+		path++;
+	}
+	if (*pattern != '{')
+		return !*pattern && !*path;
+	tail = strchr(pattern, '}') + 1;
 	suffix = strlen(tail);
-	if (n <= prefix + suffix || n - prefix - suffix >= ROUTE_NAME_MAX)
+	n = strlen(path);
+	if (n <= suffix || n - suffix >= ROUTE_NAME_MAX || strcmp(path + n - suffix, tail) != 0)
 		return false;
-	if (strncmp(path, pattern, prefix) != 0 || strcmp(path + n - suffix, tail) != 0)
-		return false;
-	n -= prefix + suffix;
-	memcpy(name, path + prefix, n);
+	n -= suffix;
+	memcpy(name, path, n);
 	name[n] = '\0';
 	return strcspn(name, "/:") == n;
 }
@@ -310,14 +311,15 @@ void route_find(struct route_match *out, const char *method, const char *path,
 
 		if (!path_match(route->path, path, name))
 			continue;
+		if (strcmp(route->method, wanted) == 0 &&
+		    (!route->when || has(data, route->when))) {
+			out->route = route;
+			memcpy(out->name, name, sizeof(name));
+			return;
+		}
 		allow_add(out->allow, sizeof(out->allow), route->method);
 		if (strcmp(route->method, "GET") == 0)
 			allow_add(out->allow, sizeof(out->allow), "HEAD");
-		if (out->route || strcmp(route->method, wanted) != 0 ||
-		    (route->when && !has(data, route->when)))
-			continue;
-		out->route = route;
-		memcpy(out->name, name, sizeof(name));
 	}
 }
 

@@ -52,7 +52,7 @@ extern const size_t rest_route_count;
 struct route_match {
 	const struct route *route; /* NULL: no such path, or no such method on it */
 	char name[ROUTE_NAME_MAX]; /* the path parameter, or "" */
-	char allow[64]; /* the methods of this path, "GET, POST"; "" when there is no such path */
+	char allow[64]; /* without a route: the methods of this path, "GET, POST"; "" when there is no such path */
 };
 
 /* has(data, key) says whether the query has that parameter. HEAD is GET. */

@@ -3,9 +3,8 @@
 
 #include "agent/state.h"
 
-#include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <time.h>
 
 #include "agent/audit.h"
 #include "agent/config.h"
@@ -18,21 +17,11 @@
 
 /* --- The inbox: any thread --- */
 
-static void wake(struct service *service)
-{
-	uint64_t one = 1;
-
-	/* Fails only when the counter is full, and then the thread is woken anyway. */
-	if (write(service->wake, &one, sizeof(one)) < 0)
-		return;
-}
-
-/* A call of a stream comes again with what it had. */
+/* A call of a stream comes again with what it had; one whose client has gone stays so. */
 static void make_ready(struct call *call)
 {
 	call->next = NULL;
 	call->deadline_ns = 0;
-	atomic_store(&call->cancelled, false);
 	call->abandoned = false;
 	call->more = false;
 	call->reply = message_free(call->reply);
@@ -51,7 +40,7 @@ static void put_call(struct service *service, struct call *call)
 	service->last_call = &call->next;
 	pthread_mutex_unlock(&service->lock);
 	if (first)
-		wake(service);
+		pthread_cond_signal(&service->news);
 }
 
 void service_post(struct service *service, struct call *call)
@@ -71,8 +60,8 @@ void service_cancel(struct service *service, struct call *call)
 	atomic_store(&call->cancelled, true);
 	pthread_mutex_lock(&service->lock);
 	service->cancels = true;
+	pthread_cond_signal(&service->news);
 	pthread_mutex_unlock(&service->lock);
-	wake(service);
 }
 
 void service_tell(struct service *service, struct message *message)
@@ -81,16 +70,16 @@ void service_tell(struct service *service, struct message *message)
 	pthread_mutex_lock(&service->lock);
 	*service->last_message = message;
 	service->last_message = &message->next;
+	pthread_cond_signal(&service->news);
 	pthread_mutex_unlock(&service->lock);
-	wake(service);
 }
 
 void service_nudge(struct service *service)
 {
 	pthread_mutex_lock(&service->lock);
 	service->nudged = true;
+	pthread_cond_signal(&service->news);
 	pthread_mutex_unlock(&service->lock);
-	wake(service);
 }
 
 static void look_after_children(struct service *service, struct message *message)
@@ -463,12 +452,16 @@ static void pass(struct service *service)
 	flush(service);
 }
 
+static bool has_news(const struct service *service)
+{
+	return service->calls || service->messages || service->cancels || service->nudged ||
+	       service->stop;
+}
+
 static void sleep_until_news(struct service *service)
 {
 	uint64_t now = clock_ns(), until = now + IDLE_NS;
-	struct pollfd fd = { .fd = service->wake, .events = POLLIN };
-	struct timespec timeout;
-	uint64_t count;
+	struct timespec end;
 
 	/* Out of memory for the store's queue: soon again. */
 	if (service->dirty)
@@ -478,12 +471,15 @@ static void sleep_until_news(struct service *service)
 	for (const struct call *call = service->waiting; call; call = call->next)
 		if (call->deadline_ns < until)
 			until = call->deadline_ns;
-	if (service->changed || until < now)
+	if (service->changed)
 		until = now;
-	timeout = (struct timespec){ .tv_sec = (time_t)((until - now) / 1000000000),
-				     .tv_nsec = (long)((until - now) % 1000000000) };
-	if (ppoll(&fd, 1, &timeout, NULL) > 0 && read(service->wake, &count, sizeof(count)) < 0)
-		return;
+	end = (struct timespec){ .tv_sec = (time_t)(until / 1000000000),
+				 .tv_nsec = (long)(until % 1000000000) };
+	pthread_mutex_lock(&service->lock);
+	while (!has_news(service) &&
+	       !pthread_cond_clockwait(&service->news, &service->lock, CLOCK_MONOTONIC, &end))
+		;
+	pthread_mutex_unlock(&service->lock);
 }
 
 void *service_run(void *arg)

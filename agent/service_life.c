@@ -4,7 +4,6 @@
 #include "agent/service_life.h"
 
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include "agent/audit.h"
@@ -186,9 +185,7 @@ int service_new(struct service **out, const struct config *config, struct error 
 	service->last_answer = &service->answers;
 	service->last_deferred = &service->deferred;
 	pthread_mutex_init(&service->lock, NULL);
-	service->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (service->wake < 0)
-		return error_raise_errno(err, ERROR_RESOURCE_EXHAUSTED, errno, "eventfd");
+	pthread_cond_init(&service->news, NULL);
 	r = image_fetch_init(err);
 	if (r == 0)
 		r = open_state(service, err);
@@ -291,7 +288,7 @@ struct service *service_free(struct service *service)
 	events_free(service);
 	service->store = store_free(service->store);
 	image_fetch_exit();
-	base_close(service->wake);
+	pthread_cond_destroy(&service->news);
 	pthread_mutex_destroy(&service->lock);
 	free(service->blob_dir);
 	free(service->vm_dir);

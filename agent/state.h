@@ -34,10 +34,10 @@ struct service {
 	char *blob_dir, *vm_dir; /* below the state directory */
 	pthread_t thread;
 	bool running;
-	int wake;		    /* eventfd */
 	_Atomic uint64_t heartbeat; /* ns */
 
 	pthread_mutex_t lock; /* of the inbox, which is these: */
+	pthread_cond_t news;  /* there is something in it */
 	struct call *calls, **last_call;
 	struct message *messages, **last_message;
 	bool cancels, nudged, stop;

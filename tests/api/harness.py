@@ -385,7 +385,7 @@ class Agent:
         answer = self.rest("DELETE", f"/v1/vms/{name}")
         assert answer.status == 200, answer
 
-    def until(self, condition, what, seconds=20):
+    def until(self, condition, what, seconds=300):
         """Waits for something that must come; it is the coming that is tested, not the time."""
         deadline = time.monotonic() + seconds
         while not condition():

@@ -156,6 +156,8 @@ int main(int argc, char **argv)
 	}
 	grpc_server_credentials_release(plain);
 	grpc_server_start(s.server);
+	puts("ready");
+	fflush(stdout);
 	serve(&s);
 	/* It is a peer for measuring: the process's end frees what the calls still hold. */
 	return 0;

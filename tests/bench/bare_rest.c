@@ -72,6 +72,8 @@ int main(int argc, char **argv)
 		perror("libmicrohttpd");
 		return 1;
 	}
+	puts("ready");
+	fflush(stdout);
 	sigwait(&end, &got);
 	MHD_stop_daemon(daemon);
 	return 0;
