@@ -11,6 +11,7 @@
 
 #include "agent/allow.h"
 #include "agent/auth.h"
+#include "agent/tuning.h"
 
 #define SCRIPT_MAX 65535u /* bytes */
 
@@ -178,9 +179,10 @@ static int set_size(void *field, const char *value, struct error *err)
 	uint64_t *size = field;
 	uint64_t n;
 
-	if (parse_number(&n, value, "KMGT") < 0 || n < 1 || n > INT64_MAX)
+	if (parse_number(&n, value, "KMGT") < 0 || n < TUNING_IMAGE_MIN || n > TUNING_IMAGE_MAX)
 		return error_raise(err, ERROR_INVALID_ARGUMENT,
-				   "\"%s\" is not a number of bytes such as 1073741824, 1024M or 1G",
+				   "\"%s\" is not a number of bytes from 1M to 1T, such as "
+				   "1073741824, 1024M or 1G",
 				   value);
 	*size = n;
 	return 0;

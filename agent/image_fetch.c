@@ -105,6 +105,9 @@ int image_fetch_check_url(const char *field, const char *url, struct error *err)
 	if (!text_printable(url) || strchr(url, ' '))
 		return error_raise_field(
 			err, field, "not a URL: only printable ASCII without spaces may be in it");
+	/* libcurl takes more, such as one slash. */
+	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+		return error_raise_field(err, field, "must begin with http:// or https://");
 	r = curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
 	if (r != CURLUE_OK)
 		return error_raise_field(err, field, "not a URL: %s", curl_url_strerror(r));

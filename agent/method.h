@@ -8,10 +8,6 @@
 #include "agent/state.h"
 #include "google/protobuf/duration.pb-c.h"
 
-#define METHOD_WAIT_DEFAULT_NS 30000000000ull /* of WaitOperation */
-#define METHOD_WAIT_MAX_NS     300000000000ull
-#define METHOD_FOLLOW_MAX_NS   30000000000ull /* of ReadConsole and ReadEvents */
-
 /* --- What handlers share --- */
 
 struct page_source;
@@ -26,13 +22,17 @@ void method_list(struct service *service, struct call *call, const struct page_s
 /* The operation that a dry run answers, which has no name; NULL without memory. */
 void *method_preview(const char *verb, const char *collection, const char *name, const char *actor);
 
-/* How long a guest that is asked to end may take, in seconds: when nothing is said, and at most. */
-#define METHOD_PATIENCE	    30
-#define METHOD_PATIENCE_MAX 600
-int method_patience(const Google__Protobuf__Duration *deadline, uint64_t *ns, struct error *err);
+/* A duration that a request may have: from nothing to a maximum. */
+struct method_duration {
+	const char *field;
+	uint64_t absent_ns, max_ns;
+};
+extern const struct method_duration method_patience; /* of a guest that is asked to end */
+extern const struct method_duration method_follow;   /* of a read of what is not there yet */
 
-/* How long a read of what is not there yet waits: "/wait", at most METHOD_FOLLOW_MAX_NS. */
-int method_follow(const Google__Protobuf__Duration *wait, uint64_t *ns, struct error *err);
+/* INVALID_ARGUMENT with the field. Takes NULL. */
+int method_take_duration(const struct method_duration *what, const Google__Protobuf__Duration *d,
+			 uint64_t *ns, struct error *err);
 
 /* --- The handlers --- */
 

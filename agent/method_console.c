@@ -49,7 +49,7 @@ void method_read_console(struct service *service, struct call *call)
 		r = error_raise_field(&error, "/max_bytes", "%u: at most %u are allowed",
 				      request->max_bytes, READ_MAX);
 	if (r == 0)
-		r = method_follow(request->wait, &wait, &error);
+		r = method_take_duration(&method_follow, request->wait, &wait, &error);
 	if (r == 0)
 		r = vm_console_find(service, vm, request->port, &console, &error);
 	if (r < 0) {

@@ -22,9 +22,9 @@ static int check_document(const struct service *service, const struct call *call
 		return record_match(&service->desired.record, call->if_match, err);
 	if (must_be)
 		return error_raise(err, ERROR_NOT_FOUND, "nothing is desired");
-	if (call->if_match)
+	if (call->if_match || call->must_exist)
 		return error_raise(err, ERROR_PRECONDITION,
-				   "nothing is desired, so it has no revision");
+				   "nothing is desired yet, and If-Match asks for what is there");
 	return 0;
 }
 

@@ -102,7 +102,7 @@ static int read_on(struct service *service, struct call *call, uint32_t count,
 static int check_read(struct service *service, struct call *call, uint64_t *wait, struct error *err)
 {
 	const Croft__V1__ReadEventsRequest *request = (const void *)call->request;
-	int r = method_follow(request->wait, wait, err);
+	int r = method_take_duration(&method_follow, request->wait, wait, err);
 
 	if (r < 0)
 		return r;

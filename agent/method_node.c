@@ -81,7 +81,8 @@ void method_drain_node(struct service *service, struct call *call)
 	if (r == 0)
 		r = node_check_reason(request->reason, &error);
 	if (r == 0)
-		r = method_patience(request->deadline, &how.patience_ns, &error);
+		r = method_take_duration(&method_patience, request->deadline, &how.patience_ns,
+					 &error);
 	if (r == 0)
 		r = request->dry_run ? node_check_drain(service, &error)
 				     : node_begin_drain(service, &how, &op, &error);

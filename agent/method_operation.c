@@ -63,13 +63,13 @@ void method_list_operations(struct service *service, struct call *call)
 void method_wait_operation(struct service *service, struct call *call)
 {
 	const Croft__V1__WaitOperationRequest *request = (const void *)call->request;
-	uint64_t wait = METHOD_WAIT_DEFAULT_NS;
+	static const struct method_duration timeout = { "/timeout", 30000000000ull,
+							300000000000ull };
 	struct error error;
 	struct operation *op = find(service, request->name, &error);
+	uint64_t wait = 0;
 
-	if (request->timeout)
-		wait = message_duration_ns(request->timeout, METHOD_WAIT_MAX_NS);
-	if (!op)
+	if (!op || method_take_duration(&timeout, request->timeout, &wait, &error) < 0)
 		call_fail(service, call, &error);
 	else if (operation_ended(op) || !wait || call_expired(call))
 		reply_operation(service, call, op);

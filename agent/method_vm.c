@@ -10,6 +10,8 @@
 #include "agent/vm.h"
 #include "agent/vm_update.h"
 
+#define SECOND 1000000000ull
+
 /* --- What handlers share --- */
 
 void method_answer(struct service *service, struct call *call, int r, void *reply,
@@ -47,24 +49,17 @@ void *method_preview(const char *verb, const char *collection, const char *name,
 	return op;
 }
 
-int method_patience(const Google__Protobuf__Duration *d, uint64_t *ns, struct error *err)
-{
-	if (d &&
-	    (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999 ||
-	     d->seconds > METHOD_PATIENCE_MAX || (d->seconds == METHOD_PATIENCE_MAX && d->nanos)))
-		return error_raise_field(err, "/deadline",
-					 "must be from 0s to %ds; without it the guest has %ds",
-					 METHOD_PATIENCE_MAX, METHOD_PATIENCE);
-	*ns = d ? message_duration_ns(d, UINT64_MAX) : METHOD_PATIENCE * 1000000000ull;
-	return 0;
-}
+const struct method_duration method_patience = { "/deadline", 30 * SECOND, 600 * SECOND };
+const struct method_duration method_follow = { "/wait", 0, 30 * SECOND };
 
-int method_follow(const Google__Protobuf__Duration *wait, uint64_t *ns, struct error *err)
+int method_take_duration(const struct method_duration *what, const Google__Protobuf__Duration *d,
+			 uint64_t *ns, struct error *err)
 {
-	*ns = message_duration_ns(wait, METHOD_FOLLOW_MAX_NS + 1);
-	if (*ns > METHOD_FOLLOW_MAX_NS || (wait && (wait->seconds < 0 || wait->nanos < 0)))
-		return error_raise_field(err, "/wait", "must be from 0s to %llus",
-					 METHOD_FOLLOW_MAX_NS / 1000000000ull);
+	*ns = d ? message_duration_ns(d, what->max_ns + 1) : what->absent_ns;
+	if (*ns > what->max_ns || (d && (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999)))
+		return error_raise_field(err, what->field,
+					 "must be from 0s to %llus; %llus when it is absent",
+					 what->max_ns / SECOND, what->absent_ns / SECOND);
 	return 0;
 }
 
@@ -230,7 +225,7 @@ static int patience_of(bool force, const Google__Protobuf__Duration *deadline, u
 	if (force && deadline)
 		return error_raise_field(err, "/deadline",
 					 "must be left out with force, which waits for nothing");
-	return force ? 0 : method_patience(deadline, ns, err);
+	return force ? 0 : method_take_duration(&method_patience, deadline, ns, err);
 }
 
 /* A verb that ends a guest. */

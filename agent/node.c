@@ -137,11 +137,15 @@ void node_cordon(struct service *service, bool cordoned, const char *reason, con
 {
 	struct node *node = service->node;
 
-	if (!cordoned == !node->msg->cordoned && strcmp(node->msg->cordon_reason, reason) == 0)
+	if (!cordoned)
+		actor = "";
+	/* Whose it is counts: what a person has cordoned is not the desired state's to lift. */
+	if (!cordoned == !node->msg->cordoned && strcmp(node->msg->cordon_reason, reason) == 0 &&
+	    strcmp(node->msg->cordon_actor, actor) == 0)
 		return;
 	node->msg->cordoned = cordoned;
 	message_set_string(&node->msg->cordon_reason, reason);
-	message_set_string(&node->msg->cordon_actor, cordoned ? actor : "");
+	message_set_string(&node->msg->cordon_actor, actor);
 	record_touch(service, &node->record);
 	log_notice("node: %s%s%s", cordoned ? "cordoned" : "uncordoned", reason[0] ? ": " : "",
 		   reason);

@@ -54,9 +54,9 @@ static void cancel(struct service *service, struct operation *op)
 	const struct drain *drain = op->owner;
 	struct error error;
 
-	error_raise(&error, ERROR_CANCELLED,
-		    "the drain was cancelled at VM %zu of %zu; the node stays cordoned",
-		    drain->at + 1, drain->count);
+	error_raise(&error, ERROR_CANCELLED, "the drain was cancelled at VM %zu of %zu%s",
+		    drain->at + 1, drain->count,
+		    service->node->msg->cordoned ? "; the node stays cordoned" : "");
 	end(service, &error);
 }
 

@@ -121,7 +121,8 @@ static int take_if_match(struct request *r)
 {
 	const char *text = request_header(r, MHD_HTTP_HEADER_IF_MATCH);
 
-	if (!text || strcmp(text, "*") == 0)
+	r->call->must_exist = text && strcmp(text, "*") == 0;
+	if (!text || r->call->must_exist)
 		return 0;
 	r->call->if_match = parse_tag(text, strlen(text));
 	if (!r->call->if_match)
@@ -195,6 +196,20 @@ static int take_last_event_id(struct request *r)
 	if (transcode_set(r->call->request, "after", last, &r->error))
 		return error_raise_field(&r->error, "Last-Event-ID", "not a number of an event");
 	return 0;
+}
+
+void param_name_field(const struct request *r, struct error *error)
+{
+	const char *list = r->match.route ? r->match.route->query : NULL;
+
+	while (list && *list && error->field[0]) {
+		size_t len = strcspn(list, " "), key = strcspn(list, " =");
+
+		if (key < len && strlen(error->field + 1) == len - key - 1 &&
+		    strncmp(error->field + 1, list + key + 1, len - key - 1) == 0)
+			snprintf(error->field, sizeof(error->field), "/%.*s", (int)key, list);
+		list += len + strspn(list + len, " ");
+	}
 }
 
 /* --- Which method --- */

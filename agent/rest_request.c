@@ -203,8 +203,10 @@ static enum MHD_Result begin_call(struct request *r)
 		if (r->call && !body_take(r))
 			param_take(r);
 	}
-	if (r->error.code)
+	if (r->error.code) {
+		param_name_field(r, &r->error);
 		return reply_error(r, &r->error, r->status);
+	}
 	return post(r, REQUEST_CALL);
 }
 
@@ -288,6 +290,7 @@ static enum MHD_Result end_call(struct request *r)
 		/* Who waits is sent away when the agent goes down. */
 		if (call->error.code == ERROR_CANCELLED && r->rest->closing)
 			call->error.code = ERROR_UNAVAILABLE;
+		param_name_field(r, &call->error);
 		return reply_error(r, &call->error, 0);
 	}
 	if (r->match.route->kind == ROUTE_SOCKET)

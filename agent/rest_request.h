@@ -108,6 +108,8 @@ int param_check_headers(struct request *r);
 void param_choose_method(struct request *r);
 /* Path, query and headers into r->call. The path overrides what a body says, so it comes behind it. */
 int param_take(struct request *r);
+/* A field that the query calls by another name is blamed by that. */
+void param_name_field(const struct request *r, struct error *error);
 /* Whether If-None-Match lets an object of that revision through. */
 bool param_none_match(const struct request *r, uint64_t revision);
 

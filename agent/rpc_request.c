@@ -91,11 +91,13 @@ int rpc_request_unpack(struct rpc_call *c, const ProtobufCMessageDescriptor *typ
 	grpc_byte_buffer_reader_destroy(&reader);
 	message = protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(slice),
 					    GRPC_SLICE_START_PTR(slice));
+	rc = transcode_check_wire(type, GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice), err);
 	grpc_slice_unref(slice);
 	if (!message)
 		return error_raise(err, ERROR_INVALID_ARGUMENT, "the message is not a %s",
 				   type->name);
-	rc = transcode_check(message, err);
+	if (!rc)
+		rc = transcode_check(message, err);
 	if (rc) {
 		message_free(message);
 		return rc;

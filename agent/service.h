@@ -54,6 +54,7 @@ struct call {
 	const struct method *method;
 	ProtobufCMessage *request; /* of method->request; the call owns it */
 	uint64_t if_match;	   /* revision that the object must have; 0: any */
+	bool must_exist;	   /* the object must be there, of whatever revision */
 	struct principal who;	   /* who asks, as auth.h says */
 	char idempotency_key[IDEMPOTENCY_KEY_MAX + 1]; /* "": none */
 	uint64_t expires_ns; /* by clock_ns(): later the client does not want it begun any more; 0: any time */

@@ -65,5 +65,11 @@ uint64_t transcode_u64(const ProtobufCMessage *message, const char *field);
 
 /* What protobuf-c does not check in a message that it unpacked: every string is UTF-8. Names the field. */
 int transcode_check(const ProtobufCMessage *message, struct error *err);
+/*
+ * What is lost when it unpacks: no string has a NUL. Names the field. The bytes may be anything; what of them is no field of a
+ * message is for protobuf-c to refuse. No message type is inside itself.
+ */
+int transcode_check_wire(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size,
+			 struct error *err);
 
 #endif

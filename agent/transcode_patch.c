@@ -86,8 +86,9 @@ static int patch_map(struct patcher *p, const ProtobufCFieldDescriptor *field,
 		_cleanup_free_ char *inner = NULL;
 		int rc;
 
-		if (strchr(key, '`'))
-			return reader_refuse(&p->reader, "a key with a backtick cannot be patched");
+		if (!key[0] || strchr(key, '`'))
+			return reader_refuse(&p->reader, "an empty key, or one with a backtick, "
+							 "cannot be patched");
 		if (asprintf(&inner, "%s.%s%s%s", path, quote, key, quote) < 0)
 			return no_memory(p);
 		rc = patch_entry(p, field, message, key, value);

@@ -187,10 +187,14 @@ size_t validate_cmdline_max(const Croft__V1__VmSpec *spec)
 	return CMDLINE_MAX_LENGTH - (validate_bounce_bytes(spec) ? VMM_BOUNCE_CMDLINE : 0);
 }
 
+size_t validate_cmdline_length(const char *cmdline, const char *append)
+{
+	return strlen(cmdline) + (cmdline[0] && append[0]) + strlen(append);
+}
+
 static int validate_cmdline(const Croft__V1__VmSpec *spec, struct error *err)
 {
-	size_t n = strlen(spec->cmdline), more = strlen(spec->cmdline_append);
-	size_t max = validate_cmdline_max(spec);
+	size_t n = strlen(spec->cmdline), max = validate_cmdline_max(spec);
 
 	if (!text_printable(spec->cmdline))
 		return error_raise_field(err, "/spec/cmdline", "only printable ASCII is allowed");
@@ -200,11 +204,10 @@ static int validate_cmdline(const Croft__V1__VmSpec *spec, struct error *err)
 	if (n > max)
 		return error_raise_field(err, "/spec/cmdline", "%zu bytes: at most %zu are allowed",
 					 n, max);
-	if (more > 0 && n + 1 + more > max)
-		return error_raise_field(
-			err, "/spec/cmdline_append",
-			"%zu bytes behind %zu of the command line: at most %zu together", more, n,
-			max);
+	if (validate_cmdline_length(spec->cmdline, spec->cmdline_append) > max)
+		return error_raise_field(err, "/spec/cmdline_append",
+					 "%zu bytes, and %zu of cmdline: at most %zu together",
+					 strlen(spec->cmdline_append), n, max);
 	return 0;
 }
 

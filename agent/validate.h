@@ -49,6 +49,9 @@ int validate_image_disks(const Croft__V1__Vm *vm, const Croft__V1__Image *image,
 /* Bytes that the VM's whole command line may have, without its NUL: fewer where bounce memory is described in it. */
 size_t validate_cmdline_max(const Croft__V1__VmSpec *spec);
 
+/* Bytes that the two have together: with a space between them where there are both. */
+size_t validate_cmdline_length(const char *cmdline, const char *append);
+
 /* Printable ASCII only, spaces included. */
 bool text_printable(const char *text);
 

@@ -119,6 +119,7 @@ int vm_check_startable(struct service *service, const struct vm_record *vm,
 	const struct image_record *image = table_find(&service->images, spec->image);
 	const char *cmdline = spec->cmdline;
 	struct vmm_host host;
+	size_t n;
 	int r = node_check_start(service, err);
 
 	if (r < 0)
@@ -132,11 +133,12 @@ int vm_check_startable(struct service *service, const struct vm_record *vm,
 		return error_raise(err, ERROR_CONFLICT, "%s: %s", err->field, err->message);
 	if (!cmdline[0])
 		cmdline = image->msg->status->cmdline;
-	if (strlen(cmdline) + 1 + strlen(spec->cmdline_append) > validate_cmdline_max(spec))
-		return error_raise(
-			err, ERROR_CONFLICT,
-			"the image's command line and cmdline_append have more than %zu bytes together",
-			validate_cmdline_max(spec));
+	n = validate_cmdline_length(cmdline, spec->cmdline_append);
+	if (n > validate_cmdline_max(spec))
+		return error_raise(err, ERROR_CONFLICT,
+				   "the image's command line and /spec/cmdline_append have %zu "
+				   "bytes together: at most %zu are allowed",
+				   n, validate_cmdline_max(spec));
 	r = vm_peers_check(service, vm, err);
 	if (r == 0)
 		r = vmm_host_probe(service->config->backend, &host, err);

@@ -56,7 +56,8 @@ int command_send(struct ctl *ctl, const struct command_request *request, struct 
 		command_path(ctl, ctl->command->path, request->name, request->query, err);
 	struct http_request http = { .method = ctl->command->method,
 				     .path = path,
-				     .body = request->body };
+				     .body = request->body,
+				     .revision = request->revision };
 	json_t *answer = NULL;
 	long status;
 
@@ -421,7 +422,8 @@ const struct command commands[] = {
 	  command_label, "PATCH", "/v1/node", NULL, NULL },
 	{ "node", NULL, NULL, "the machine and what it can give", run_plain, "GET", "/v1/node",
 	  NULL, NULL },
-	{ "version", NULL, NULL, "of the agent", run_plain, "GET", "/version", NULL, NULL },
+	{ "version", NULL, NULL, "of the agent; croftctl --version is this program's", run_plain,
+	  "GET", "/version", NULL, NULL },
 	{ "doctor", NULL, NULL, "checks what VMs need", command_doctor, "GET", "/readyz", NULL,
 	  NULL },
 	{ 0 },

@@ -75,6 +75,7 @@ struct command_request {
 	const char *name;
 	const char *query;
 	json_t *body;
+	json_int_t revision; /* that it must have; 0: any */
 };
 int command_send(struct ctl *ctl, const struct command_request *request, struct error *err);
 int command_usage(struct ctl *ctl, struct error *err);

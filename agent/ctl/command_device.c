@@ -268,7 +268,10 @@ static int change(json_t *item, const struct word *words, int argc, char **argv,
 	return 0;
 }
 
-/* NAME DEVICE --WORD...: sends the list as it was, with that one changed; the agent knows what of it has changed. */
+/*
+ * NAME DEVICE --WORD...: sends the list as it was, with that one changed; the agent knows what of it has changed, and refuses it
+ * when somebody else has changed the VM meanwhile.
+ */
 int command_set_device(struct ctl *ctl, int argc, char **argv, struct error *err)
 {
 	bool disk = strcmp(ctl->command->verb, "disk") == 0;
@@ -295,6 +298,7 @@ int command_set_device(struct ctl *ctl, int argc, char **argv, struct error *err
 		rc = CTL_USAGE;
 	else
 		request.body = json_pack("{s:{s:O}}", "spec", list, items);
+	request.revision = json_integer_value(json_object_get(vm, "revision"));
 	if (request.body)
 		rc = command_send(ctl, &request, err);
 	json_decref(request.body);

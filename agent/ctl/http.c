@@ -143,14 +143,20 @@ int http_json(struct http *http, const struct http_request *request, json_t **ou
 {
 	_cleanup_free_ char *body = request->body ? json_dumps(request->body, JSON_COMPACT) : NULL;
 	struct curl_slist *headers = NULL;
+	char match[48];
 	int rc;
 
 	curl_easy_reset(http->curl);
 	if (body) {
-		headers = curl_slist_append(NULL, "Content-Type: application/json");
-		curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
+		headers = curl_slist_append(headers, "Content-Type: application/json");
 		curl_easy_setopt(http->curl, CURLOPT_POSTFIELDS, body);
 	}
+	if (request->revision) {
+		snprintf(match, sizeof(match), "If-Match: \"%" JSON_INTEGER_FORMAT "\"",
+			 request->revision);
+		headers = curl_slist_append(headers, match);
+	}
+	curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
 	rc = perform(http, request, status, err);
 	curl_slist_free_all(headers);
 	if (rc)

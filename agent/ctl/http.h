@@ -24,6 +24,7 @@ struct http_request {
 	const char *method;
 	const char *path; /* with its query */
 	json_t *body;
+	json_int_t revision; /* that the object must have; 0: any */
 	long accept;
 };
 int http_json(struct http *http, const struct http_request *request, json_t **out, long *status,

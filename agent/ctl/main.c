@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "agent/ctl/command.h"
+#include "agent/version.h"
 
 static int usage(FILE *to)
 {
-	fputs("usage: croftctl [-s SOCKET] [--json] COMMAND\n\n", to);
+	fputs("usage: croftctl [-s SOCKET] [--json] COMMAND\n"
+	      "       croftctl --version\n\n",
+	      to);
 	for (const struct command *c = commands; c->noun; c++)
 		fprintf(to, "  %s%s%s%s%s\n      %s\n", c->noun, c->verb ? " " : "",
 			c->verb ? c->verb : "", c->arguments ? " " : "",
@@ -33,6 +36,8 @@ static int take_options(struct ctl *ctl, int argc, char **argv)
 			if (++i == argc)
 				return -1;
 			ctl->socket = argv[i];
+		} else if (strncmp(argv[i], "--socket=", 9) == 0) {
+			ctl->socket = argv[i] + 9;
 		} else {
 			argv[n++] = argv[i];
 		}
@@ -63,6 +68,10 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
 	    strcmp(argv[1], "-h") == 0)
 		return usage(stdout);
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("croftctl %s (%s)\n", version_string(), version_build());
+		return CTL_DONE;
+	}
 	ctl.command = find(n, argv + 1);
 	if (!ctl.command) {
 		fprintf(stderr, "croftctl: unknown command \"%s%s%s\"; see croftctl help\n",

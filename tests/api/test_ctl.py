@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """croftctl: every command, what it prints, and its exit status."""
 
+import http.server
 import json
 import os
 import signal
+import socketserver
 import subprocess
 import termios
+import threading
 
 from harness import program
 
@@ -234,6 +237,52 @@ def test_wrong_usage(agent):
                  ("top", "--interval=0"), ("top", "x"), ("doctor", "x"), ("-s",)):
         ctl(agent, *args, status=2)
     assert "/name: " in ctl(agent, "vm", "create", "BAD", "--image=tiny", status=1)
+
+
+def test_options_of_all(agent):
+    done = subprocess.run([program("croftctl"), f"--socket={agent.socket}", "version"], capture_output=True, check=False, text=True)
+    assert done.returncode == 0 and "api_version: v1" in done.stdout, done
+    done = subprocess.run([program("croftctl"), "--version"], capture_output=True, check=False, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("croftctl "), done
+
+
+def test_a_device_that_another_changes_meanwhile(agent):
+    """What was read and is sent back has the revision that it was read at."""
+    agent.make_vm("cli-race", networks=[{"name": "a"}])
+    vm = agent.rest("GET", "/v1/vms/cli-race").json
+    seen = []
+
+    class Between(http.server.BaseHTTPRequestHandler):
+        def address_string(self):
+            return "unix"
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            self.answer(200, vm)
+
+        def do_PATCH(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append((self.path, self.headers["If-Match"], body))
+            self.answer(412, {"detail": "another revision", "code": "PRECONDITION"})
+
+        def answer(self, status, value):
+            text = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+    path = f"{agent.tmp.name}/between"
+    with socketserver.ThreadingUnixStreamServer(path, Between) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run([program("croftctl"), "-s", path, "vm", "net", "cli-race", "a", "--down"], capture_output=True,
+                              check=False, text=True)
+        server.shutdown()
+    assert done.returncode == 1 and "another revision (412 PRECONDITION)" in done.stderr, done
+    assert seen == [("/v1/vms/cli-race", f'"{vm["revision"]}"', {"spec": {"networks": [{"name": "a", "link_down": True}]}})], seen
+    agent.drop_vm("cli-race")
 
 
 def test_no_agent(agent):

@@ -218,4 +218,8 @@ def test_refusals(agent):
         assert answer.status == 400 and answer.field() == field, answer
     answer = agent.rest("PUT", "/v1/desired", {})
     assert answer.status == 400 and answer.field() == "/spec", answer
+    assert not revision, "here nothing is desired"
+    for tag in ('"1"', "*"):
+        answer = agent.rest("PUT", "/v1/desired", {"spec": {}}, headers=[f"If-Match: {tag}"])
+        assert answer.status == 412 and answer.json["code"] == "PRECONDITION", answer
     assert get(agent)["revision"] == revision

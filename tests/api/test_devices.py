@@ -572,14 +572,16 @@ def test_waits_have_a_limit(agent):
     for target in ("/v1/vms/waits/console?wait=30.5s", "/v1/events?wait=31s", "/v1/vms/waits/console?wait=-1s"):
         answer = agent.rest("GET", target)
         assert answer.status == 400 and answer.field() == "/wait", answer
-    for name, request in (("Vms/ReadConsole", MESSAGES.ReadConsoleRequest(name="waits")),
-                          ("Events/ReadEvents", MESSAGES.ReadEventsRequest())):
-        request.wait.seconds = 31
+    for name, request, field in (("Vms/ReadConsole", MESSAGES.ReadConsoleRequest(name="waits", wait={"seconds": 31}), "/wait"),
+                                 ("Vms/ReadConsole", MESSAGES.ReadConsoleRequest(name="waits", wait={"nanos": 10**9}), "/wait"),
+                                 ("Events/ReadEvents", MESSAGES.ReadEventsRequest(wait={"seconds": 31}), "/wait"),
+                                 ("Operations/WaitOperation", MESSAGES.WaitOperationRequest(name="op-1", timeout={"seconds": 301}), "/timeout"),
+                                 ("Operations/WaitOperation", MESSAGES.WaitOperationRequest(name="op-1", timeout={"seconds": -1}), "/timeout")):
         try:
             agent.rpc(name, request)
             raise AssertionError(name)
         except grpc.RpcError as e:
-            assert e.code() == grpc.StatusCode.INVALID_ARGUMENT and "/wait" in e.details(), e
+            assert e.code() == grpc.StatusCode.INVALID_ARGUMENT and e.details().startswith(field + ":"), e
     agent.drop_vm("waits")
 
 

@@ -275,7 +275,7 @@ def test_bad_messages(agent):
     raw = agent.channel.unary_unary("/croft.v1.Vms/GetVm")
     for data, code in ((b"\xff\xff\xff", Code.INVALID_ARGUMENT), (b"\x0a\x05abc", Code.INVALID_ARGUMENT),
                        (b"\x0a\x02\xff\xfe", Code.INVALID_ARGUMENT), (b"\x0a\x03\xed\xa0\x80", Code.INVALID_ARGUMENT),
-                       (b"", Code.NOT_FOUND), (b"\x0a\x01x\x52\x03new", Code.NOT_FOUND),
+                       (b"", Code.NOT_FOUND), (b"\x0a\x01x\x52\x03new", Code.NOT_FOUND), (b"\x0a\x03a\0b", Code.INVALID_ARGUMENT),
                        (b"\x0a" + b"\xff" * 9 + b"\x01", Code.INVALID_ARGUMENT),
                        (m.GetVmRequest(name="x" * (2 * MIB)).SerializeToString(), Code.RESOURCE_EXHAUSTED)):
         try:

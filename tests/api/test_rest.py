@@ -95,6 +95,18 @@ def test_vm_life(agent):
     assert agent.rest("GET", "/v1/vms/life/console").status == 404
 
 
+def test_longest_command_lines(agent):
+    """What is accepted also starts; the image's own line is known at the start only."""
+    image = len(agent.images.manifest["cmdline"])
+    for spec, status in (({"cmdline": "x" * 2047, "cmdline_append": ""}, 200), ({"cmdline": "x", "cmdline_append": "y" * 2045}, 200),
+                         ({"cmdline_append": "y" * (2046 - image)}, 200), ({"cmdline_append": "y" * (2047 - image)}, 409)):
+        agent.make_vm("long", **spec)
+        answer = agent.rest("POST", "/v1/vms/long:start?wait=60s")
+        assert answer.status == status, answer
+        assert status == 200 or "2048 bytes together: at most 2047" in answer.json["detail"], answer
+        agent.drop_vm("long")
+
+
 def test_guest_is_asked_to_stop(agent):
     agent.run_vm("asked")
     agent.until(lambda: b"echoed" in agent.rest("GET", "/v1/vms/asked/console").body, "the banner")
@@ -263,7 +275,7 @@ def test_patch(agent):
     before = agent.rest("GET", "/v1/vms/patched")
     for body, field in (('{"spec":{"cpus":1}}', "/spec/cpus"), ('{"spec":{"vcpus":"1"}}', "/spec/vcpus"),
                         ('{"spec":5}', "/spec"), ('{"colour":null}', "/colour"), ('{"labels":{"a":1}}', "/labels/a"),
-                        ('{"labels":{"a`b":"c"}}', "/labels/a`b"), ('{"name":"other"}', "/name"),
+                        ('{"labels":{"a`b":"c"}}', "/labels/a`b"), ('{"labels":{"":"c"}}', "/labels/"), ('{"name":"other"}', "/name"),
                         ('{"spec":{"vcpus":1},"spec":{}}', "/spec"), ('{"spec":{"disks":[null]}}', "/spec/disks/0"),
                         ('{"status":null}', "/status"), ('{"uid":"x"}', "/uid"), ('{"status":{}}', "/status"), ("[]", None),
                         ("null", None), ("", None), ('{"spec":{"vcpus":99}}', "/spec/vcpus"),

@@ -2,6 +2,7 @@
 """Restart policies through the doors: how they are set, what they do, and that a person has the last word."""
 
 import json
+import os
 import time
 
 import harness
@@ -113,6 +114,35 @@ def test_croftctl_sets_and_shows_it(agent):
     assert "spec.restart.when: always" in ctl(agent, "vm", "set", "shown", "--restart=always")
     assert "wrong value" in ctl(agent, "vm", "set", "shown", "--restart=always,often", status=2)
     agent.drop_vm("shown")
+
+
+def test_starts_that_hang(_agent):
+    """They are given up; the policy tries again once the hanging one is gone, which may take the agent's own end."""
+    own = harness.Agent(builds=("native", "san")).start()
+    try:
+        own.pull()
+        blob = f"{own.tmp.name}/state/blobs/{own.images.manifest['kernel']['sha256']}"
+        os.rename(blob, f"{own.tmp.name}/kernel")
+        os.mkfifo(blob)
+        assert own.rest("PATCH", "/v1/config", {"spec": {"start_timeout": "1s"}}).status == 200
+        for name, when in (("failure", "on_failure"), ("never", "never")):
+            own.make_vm(name, restart={"when": when, "backoff": "0s"})
+            answer = own.rest("POST", f"/v1/vms/{name}:start?wait=60s")
+            assert answer.status == 504 and answer.json["code"] == "DEADLINE", answer
+            assert status(own, name)["exit_reason"] == "start_timeout" and status(own, name)["state"] == "FAILED"
+        assert own.rest("PATCH", "/v1/config", {"spec": {"start_timeout": None}}).status == 200
+        waits(own, "failure")
+        for method, path in (("POST", ":start"), ("DELETE", "")):
+            answer = own.rest(method, f"/v1/vms/failure{path}")
+            assert answer.status == 409 and "has not come back" in answer.json["detail"], answer
+        kill(own)
+        os.rename(f"{own.tmp.name}/kernel", blob)
+        own.start()
+        own.until(lambda: status(own, "failure")["state"] == "RUNNING", "the next try", 60)
+        assert (status(own, "failure")["restarts"], status(own, "failure")["starts"]) == (1, 1), status(own, "failure")
+        assert status(own, "never")["exit_reason"] == "start_timeout" and "restarts" not in status(own, "never")
+    finally:
+        own.close()
 
 
 def test_a_killed_agent(_agent):

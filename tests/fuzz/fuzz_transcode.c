@@ -63,6 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	message_free(copy);
 	message_free(message);
 
+	/* A string with a NUL is blamed, whatever is around it. */
+	if (transcode_check_wire(types[data[0] % ARRAY_SIZE(types)], data + 1, size - 1, &error))
+		assert(error.field[0] == '/');
+
 	/* The other way: bytes of the wire that are a message have a text, if perhaps one that is refused. */
 	message = protobuf_c_message_unpack(types[data[0] % ARRAY_SIZE(types)], NULL, size - 1,
 					    data + 1);

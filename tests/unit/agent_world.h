@@ -13,9 +13,12 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/message.h"
+#include "croft/v1/config.pb-c.h"
 #include "croft/v1/image.pb-c.h"
 #include "croft/v1/node.pb-c.h"
 #include "croft/v1/operation.pb-c.h"
@@ -195,6 +198,23 @@ static inline Croft__V1__Vm *get(const char *name)
 	return vm;
 }
 
+/* The reply of a call that must have one. */
+static inline void *answer(struct call *call)
+{
+	void *reply = TAKE_PTR(call->reply);
+
+	if (!reply)
+		fail_msg("%s: %s %s", call->method->name, call->error.field, call->error.message);
+	call_free(call);
+	return reply;
+}
+
+static inline Croft__V1__Node *get_node(void)
+{
+	return answer(help_call(service, "croft.v1.NodeService/GetNode",
+				message_new(&croft__v1__get_node_request__descriptor)));
+}
+
 static inline void check_state(const char *name, Croft__V1__VmStatus__State state,
 			       Croft__V1__VmStatus__ExitReason reason)
 {
@@ -257,6 +277,46 @@ static inline void wait_files(const char *below, size_t n)
 {
 	while (count_files(below) != n)
 		usleep(5000);
+}
+
+/* The kernel's file becomes a pipe that nobody writes: whoever opens it hangs. */
+static inline void block_kernel(char *path, size_t size)
+{
+	struct call *call =
+		help_call(service, "croft.v1.Images/GetImage", NAMED(get_image_request, "tiny"));
+
+	assert_non_null(call->reply);
+	snprintf(path, size, "%s/state/blobs/%s", dir,
+		 ((Croft__V1__Image *)(void *)call->reply)->status->kernel->sha256);
+	call_free(call);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+/* As long as this is open, nobody hangs. */
+static inline int unblock_kernel(const char *path)
+{
+	int fd = open(path, O_RDWR);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static inline void set_start_timeout(int64_t seconds)
+{
+	Croft__V1__UpdateConfigRequest *request =
+		message_new(&croft__v1__update_config_request__descriptor);
+	char *path = strdup("spec.start_timeout");
+
+	request->config = message_new(&croft__v1__config__descriptor);
+	request->config->spec = message_new(&croft__v1__config_spec__descriptor);
+	request->config->spec->start_timeout = message_new(&google__protobuf__duration__descriptor);
+	request->config->spec->start_timeout->seconds = seconds;
+	request->update_mask = message_new(&google__protobuf__field_mask__descriptor);
+	assert_int_equal(message_append(&request->update_mask->paths,
+					&request->update_mask->n_paths, path),
+			 0);
+	expect(help_call(service, "croft.v1.ConfigService/UpdateConfig", request), ERROR_NONE);
 }
 
 static inline void serve_manifest(const char *path, char *buffer, const char *url, const char *sha,

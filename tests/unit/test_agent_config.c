@@ -124,6 +124,8 @@ static void test_refused(void **state)
 		{ "[vms]\nstart_timeout = 5x\n", NULL, "from 1 to 3600" },
 		{ "[images]\nsize_max = 16777216T\n", NULL, "not a number of bytes" },
 		{ "[images]\nsize_max = 1GB\n", NULL, "not a number of bytes" },
+		{ "[images]\nsize_max = 1023K\n", NULL, "from 1M to 1T" },
+		{ "[images]\nsize_max = 1025G\n", NULL, "from 1M to 1T" },
 		{ NULL, "--fake-script=/nowhere/at/all", "--fake-script: open /nowhere/at/all" },
 		{ NULL, "--speed=1", "--speed=1: not a valid option" },
 		{ NULL, "--backend", "--backend: the value is missing" },

@@ -174,6 +174,33 @@ static void test_refusals(void **state)
 	message_free(d);
 }
 
+/* The desired state lifts what it has set; what a person says of the same stays, also in the same words. */
+static void test_cordons(void **state)
+{
+	Croft__V1__CordonNodeRequest *request;
+	Croft__V1__Desired *d = document();
+	Croft__V1__Node *node;
+
+	(void)state;
+	d->spec->cordoned = true;
+	expect(put(d, false), ERROR_NONE);
+	wait_sync();
+	node = get_node();
+	assert_true(node->cordoned);
+	request = message_new(&croft__v1__cordon_node_request__descriptor);
+	message_set_string(&request->reason, node->cordon_reason);
+	message_free(node);
+	expect(help_call(service, "croft.v1.NodeService/CordonNode", request), ERROR_NONE);
+	d->spec->cordoned = false;
+	check_diff(d, "");
+	expect(put(d, false), ERROR_NONE);
+	wait_sync();
+	node = get_node();
+	assert_true(node->cordoned);
+	message_free(node);
+	message_free(d);
+}
+
 static void test_converges(void **state)
 {
 	Croft__V1__Desired *d = document();
@@ -280,10 +307,8 @@ static void test_waits_and_retries(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_refusals),
-		TEST(test_converges),
-		TEST(test_prune),
-		TEST(test_waits_and_retries),
+		TEST(test_refusals), TEST(test_cordons),	   TEST(test_converges),
+		TEST(test_prune),    TEST(test_waits_and_retries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

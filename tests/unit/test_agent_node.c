@@ -14,22 +14,6 @@ static Google__Protobuf__FieldMask *mask_of(const char *path)
 	return mask;
 }
 
-static void *answer(struct call *call)
-{
-	void *reply = TAKE_PTR(call->reply);
-
-	if (!reply)
-		fail_msg("%s: %s %s", call->method->name, call->error.field, call->error.message);
-	call_free(call);
-	return reply;
-}
-
-static Croft__V1__Node *get_node(void)
-{
-	return answer(help_call(service, "croft.v1.NodeService/GetNode",
-				message_new(&croft__v1__get_node_request__descriptor)));
-}
-
 static struct call *label_node(const char *path, const char *key, const char *value)
 {
 	Croft__V1__UpdateNodeRequest *request =
@@ -237,9 +221,12 @@ static void test_drain_cancelled(void **state)
 	assert_string_equal(((Croft__V1__Operation *)(void *)call->reply)->step, "stopping 1 of 2");
 	call_free(call);
 	expect(drain(1, 0, false), ERROR_CONFLICT);
-	expect(help_call(service, "croft.v1.Operations/CancelOperation",
-			 NAMED(cancel_operation_request, op->name)),
-	       ERROR_NONE);
+	expect(uncordon(), ERROR_NONE);
+	call = help_call(service, "croft.v1.Operations/CancelOperation",
+			 NAMED(cancel_operation_request, op->name));
+	assert_string_equal(((Croft__V1__Operation *)(void *)call->reply)->error->detail,
+			    "the drain was cancelled at VM 1 of 2");
+	expect(call, ERROR_NONE);
 	/* The one that is being asked is asked on; the other was never asked. */
 	finish_as(stop("a", true), OPERATION(SUCCEEDED), NULL);
 	check_state("b", STATE(RUNNING), 0);

@@ -562,6 +562,40 @@ static void test_next_agent(void **state)
 	finish_as(start("waiting"), OPERATION(SUCCEEDED), NULL);
 }
 
+/* A start that hangs is given up, and a failure like others; but the next one waits until it has come back. */
+static void test_start_timeout(void **state)
+{
+	const struct wish wish = { "slow", "", WHEN(on_failure), 2, 0 };
+	const struct wish never = { "never", "", WHEN(never), 0, 0 };
+	char path[400];
+	Croft__V1__Vm *vm;
+	int fd;
+
+	(void)state;
+	set_start_timeout(1);
+	pull_tiny();
+	block_kernel(path, sizeof(path));
+	expect(define(&wish), ERROR_NONE);
+	expect(define(&never), ERROR_NONE);
+	finish_as(start("slow"), OPERATION(FAILED), "DEADLINE");
+	finish_as(start("never"), OPERATION(FAILED), "DEADLINE");
+	vm = when_it("slow", is_waiting);
+	assert_int_equal(vm->status->state, STATE(FAILED));
+	assert_int_equal(vm->status->exit_reason, REASON(start_timeout));
+	assert_int_equal(vm->status->restarts, 0);
+	message_free(vm);
+	expect(start("slow"), ERROR_CONFLICT);
+	/* A pipe is no kernel: the next ones fail, and by themselves. */
+	set_start_timeout(3600);
+	fd = unblock_kernel(path);
+	vm = when_it("slow", is_left_alone);
+	assert_int_equal(vm->status->exit_reason, REASON(load_failed));
+	assert_int_equal(vm->status->restarts, 2);
+	message_free(vm);
+	check_state("never", STATE(FAILED), REASON(start_timeout));
+	close(fd);
+}
+
 /* The hour's count is the next agent's, too. */
 static void test_count_is_kept(void **state)
 {
@@ -722,6 +756,7 @@ int main(void)
 		TEST(test_cordon),
 		TEST(test_drain),
 		TEST(test_next_agent),
+		TEST(test_start_timeout),
 		TEST(test_count_is_kept),
 		TEST(test_desired),
 		TEST(test_refusals),

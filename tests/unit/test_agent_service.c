@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service through its calls, with the fake backend: VMs' states, consoles, lists, restarts.
 
-#include "croft/v1/config.pb-c.h"
 #include "tests/unit/agent_world.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
 
 /* --- VMs --- */
 
@@ -271,46 +267,6 @@ static void test_load_failed(void **state)
 	check_state("web1", STATE(FAILED), REASON(load_failed));
 	finish_as(start("web1"), OPERATION(FAILED), "CONFLICT");
 	expect(delete ("web1"), ERROR_NONE);
-}
-
-/* The kernel's file becomes a pipe that nobody writes: whoever opens it hangs. */
-static void block_kernel(char *path, size_t size)
-{
-	struct call *call =
-		help_call(service, "croft.v1.Images/GetImage", NAMED(get_image_request, "tiny"));
-
-	assert_non_null(call->reply);
-	snprintf(path, size, "%s/state/blobs/%s", dir,
-		 ((Croft__V1__Image *)(void *)call->reply)->status->kernel->sha256);
-	call_free(call);
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(mkfifo(path, 0600), 0);
-}
-
-/* As long as this is open, nobody hangs. */
-static int unblock_kernel(const char *path)
-{
-	int fd = open(path, O_RDWR);
-
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static void set_start_timeout(int64_t seconds)
-{
-	Croft__V1__UpdateConfigRequest *request =
-		message_new(&croft__v1__update_config_request__descriptor);
-	char *path = strdup("spec.start_timeout");
-
-	request->config = message_new(&croft__v1__config__descriptor);
-	request->config->spec = message_new(&croft__v1__config_spec__descriptor);
-	request->config->spec->start_timeout = message_new(&google__protobuf__duration__descriptor);
-	request->config->spec->start_timeout->seconds = seconds;
-	request->update_mask = message_new(&google__protobuf__field_mask__descriptor);
-	assert_int_equal(message_append(&request->update_mask->paths,
-					&request->update_mask->n_paths, path),
-			 0);
-	expect(help_call(service, "croft.v1.ConfigService/UpdateConfig", request), ERROR_NONE);
 }
 
 static void test_start_timeout(void **state)

@@ -410,6 +410,42 @@ static void test_check(void **state)
 	message_free(vm);
 }
 
+static void test_check_wire(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+		const char *field; /* NULL: nothing is wrong */
+	} packed[] = {
+		{ "", 0, NULL },
+		{ "\x0a\x03"
+		  "a\0b",
+		  5, "/name" },
+		{ "\x0a\x02"
+		  "ab",
+		  4, NULL },
+		{ "\x1a\x07\x0a\x01k\x12\x02v\0", 9, "/labels/0/value" },
+		/* An item without a name, and one whose name is a NUL. */
+		{ "\x32\x07\x32\x00\x32\x03\x0a\x01\0", 9, "/spec/disks/1/name" },
+		/* A revision of 0, a zero in a field that is unknown, one in bytes, one behind what is no field. */
+		{ "\x20\x00", 2, NULL },
+		{ "\xfa\x7f\x01\0", 4, NULL },
+		{ "\x32\x04\x7a\x02\0\0", 6, NULL },
+		{ "\x0a\x7f\0", 3, NULL },
+		{ "\x0b\x0a\x01\0", 4, NULL },
+		{ "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0", 11, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(packed); i++) {
+		struct error error = { 0 };
+		int r = transcode_check_wire(VM, packed[i].bytes, packed[i].size, &error);
+
+		assert_string_equal(error.field, packed[i].field ? packed[i].field : "");
+		assert_int_equal(r != 0, packed[i].field != NULL);
+	}
+}
+
 static void test_fields(void **state)
 {
 	Croft__V1__ReadConsoleRequest *read = message_new(READ);
@@ -467,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_print_of_odd_messages),
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check_wire),
 		cmocka_unit_test(test_fields),
 	};
 
