@@ -77,6 +77,18 @@ void gh_region_unclaim(struct gh_region *region)
 	gh_claims_remove(region, region->parcel.range_count);
 }
 
+u64 gh_claims_pins(u64 pfn, u64 pages)
+{
+	u64 begin = PFN_PHYS(pfn), last = begin + PFN_PHYS(pages) - 1, bytes = 0;
+	struct interval_tree_node *node;
+
+	guard(mutex)(&gh_claim_lock);
+	node = interval_tree_iter_first(&gh_claims, begin, last);
+	for (; node; node = interval_tree_iter_next(node, begin, last))
+		bytes += min_t(u64, last, node->last) - max_t(u64, begin, node->start) + 1;
+	return PHYS_PFN(bytes);
+}
+
 /* Memory that is to be unplugged: what is lent looks broken to the kernel, and so as if unused. */
 static int gh_claim_offline(struct notifier_block *block, unsigned long action, void *data)
 {

@@ -44,6 +44,41 @@
 #define gh_pin_remote(mm, addr, flags, page) pin_user_pages_remote(mm, addr, 1, flags, page, NULL)
 #endif
 
+/*
+ * How many page tables a folio is in. Before 6.2 that is a sum over its pages, for which modules
+ * have no function: each page of a file counts the mappings of the whole with its own, and each of
+ * anonymous memory counts them once if there are both kinds.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+static inline long gh_folio_mapcount(struct folio *folio)
+{
+	long i, pages = folio_nr_pages(folio), whole, sum = 0;
+
+	if (!folio_test_large(folio))
+		return atomic_read(&folio->_mapcount) + 1;
+	whole = folio_entire_mapcount(folio);
+	if (folio_test_hugetlb(folio))
+		return whole;
+	for (i = 0; i < pages; i++)
+		sum += atomic_read(&folio_page(folio, i)->_mapcount) + 1;
+	if (!folio_test_anon(folio))
+		sum -= whole * pages;
+	else if (PageDoubleMap(&folio->page))
+		sum -= pages;
+	return sum + whole;
+}
+#else
+#define gh_folio_mapcount(folio) folio_mapcount(folio)
+#endif
+
+/* The page cache's references; since 6.7 huge pages of hugetlbfs are counted as others are. */
+static inline long gh_folio_cache_refs(struct folio *folio)
+{
+	if (LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0) && folio_test_hugetlb(folio))
+		return 1;
+	return folio_nr_pages(folio);
+}
+
 /* Since 6.10 the string of a tracepoint is named once. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 #define gh_assign_str(field, string) __assign_str(field, string)

@@ -4,7 +4,8 @@
  * the kernel writes zeros to what stays of a page.
  *
  * Such a file is immutable, which forbids fallocate and MADV_REMOVE, and sealed against shrinking,
- * which forbids ftruncate. Mappings and reads of its other pages go on.
+ * which forbids ftruncate. Mappings and reads of its other pages go on. It may be unmounted: its
+ * file system stays until it is dropped.
  *
  * Locking: gh_hold_lock protects the list; it is taken inside vm->lock, and an inode's lock inside
  * it.
@@ -34,6 +35,15 @@ struct gh_region_file {
 static DEFINE_MUTEX(gh_hold_lock);
 static LIST_HEAD(gh_holds);
 
+/* A file is held with its file system, which goes with the last of them. */
+static void gh_inode_put(struct inode *inode)
+{
+	struct super_block *sb = inode->i_sb;
+
+	iput(inode);
+	deactivate_super(sb);
+}
+
 /* Files of huge pages are cut at huge pages only, and have no such seal in this place. */
 static void gh_hold_begin(struct gh_hold *hold, bool shmem)
 {
@@ -59,12 +69,12 @@ static void gh_hold_end(struct gh_hold *hold)
 	if (hold->shrink)
 		SHMEM_I(inode)->seals &= ~F_SEAL_SHRINK;
 	inode_unlock(inode);
-	iput(inode);
+	gh_inode_put(inode);
 	list_del(&hold->node);
 	kfree(hold);
 }
 
-/* Takes over the reference of `inode`; NULL, and the reference is gone, without memory. */
+/* Takes over the references of `inode`; NULL, and they are gone, without memory. */
 static struct gh_hold *gh_hold_get(struct inode *inode, bool shmem)
 {
 	struct gh_hold *hold;
@@ -73,13 +83,13 @@ static struct gh_hold *gh_hold_get(struct inode *inode, bool shmem)
 	list_for_each_entry(hold, &gh_holds, node) {
 		if (hold->inode != inode)
 			continue;
-		iput(inode);
+		gh_inode_put(inode);
 		hold->regions++;
 		return hold;
 	}
 	hold = kzalloc(sizeof(*hold), GFP_KERNEL_ACCOUNT);
 	if (!hold) {
-		iput(inode);
+		gh_inode_put(inode);
 		return NULL;
 	}
 	hold->inode = inode;
@@ -102,19 +112,26 @@ static bool gh_region_has_file(const struct gh_region *region, const struct inod
 int gh_region_hold_file(struct gh_region *region, struct folio *folio)
 {
 	struct gh_region_file *file;
+	struct super_block *sb = NULL;
 	struct inode *inode = NULL;
 
-	/* With the folio locked, its file stays. */
+	/* With the folio locked, its file stays; it must not be the lock's holder who ends it. */
 	folio_lock(folio);
 	if (!folio_test_anon(folio) && folio->mapping &&
-	    !gh_region_has_file(region, folio->mapping->host))
+	    !gh_region_has_file(region, folio->mapping->host) &&
+	    atomic_inc_not_zero(&folio->mapping->host->i_sb->s_active)) {
+		sb = folio->mapping->host->i_sb;
 		inode = igrab(folio->mapping->host);
+	}
 	folio_unlock(folio);
-	if (!inode)
+	if (!inode) {
+		if (sb)
+			deactivate_super(sb);
 		return 0;
+	}
 	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
 	if (!file) {
-		iput(inode);
+		gh_inode_put(inode);
 		return -ENOMEM;
 	}
 	guard(mutex)(&gh_hold_lock);

@@ -166,22 +166,19 @@ static int gh_region_pin(struct gh_region *region, u64 addr)
 	return 0;
 }
 
-/* A batch at a time, so that what is copied back is not there twice for long. */
 static void gh_region_unpin(struct gh_region *region)
 {
-	u64 index = 0, offset, count;
+	const struct gh_parcel *parcel = &region->parcel;
+	u64 offset, count;
 	size_t i;
 
-	for (i = 0; i < region->parcel.range_count; i++) {
-		struct gh_mem_range *range = &region->parcel.ranges[i];
+	for (i = 0; i < parcel->range_count; i++) {
+		const struct gh_mem_range *range = &parcel->ranges[i];
 
 		for (offset = 0; offset < range->size; offset += count << PAGE_SHIFT) {
-			struct page *page = phys_to_page(range->addr + offset);
-
 			count = min_t(u64, GH_PIN_BATCH, (range->size - offset) >> PAGE_SHIFT);
-			gh_region_fill(region, index, page, count);
-			unpin_user_page_range_dirty_lock(page, count, region->writable);
-			index += count;
+			unpin_user_page_range_dirty_lock(phys_to_page(range->addr + offset), count,
+							 region->writable);
 			cond_resched();
 		}
 	}
@@ -190,10 +187,9 @@ static void gh_region_unpin(struct gh_region *region)
 void gh_region_free(struct gh_vm *vm, struct gh_region *region)
 {
 	lockdep_assert_held(&vm->lock);
-	gh_region_unseal(region);
+	gh_region_unseal(vm, region);
 	gh_region_unclaim(region);
 	gh_region_unpin(region);
-	gh_region_release(vm, region);
 	trace_gunyah_mem(vm->vmid, &region->parcel, "unpin", 0);
 	account_locked_vm(vm->mm, region->pages, false);
 	if (!list_empty(&region->node)) {

@@ -8,16 +8,23 @@
  * writes of the file behind it end in an error. So a process that touches it gets SIGBUS, and a
  * system call that is handed it as a buffer says EFAULT.
  *
- * The pages of a private mapping can only be in that mapping, and leave it empty. When they are
- * given back, what they hold is copied to where they were. VM_DONTEXPAND tells the mapping from one
- * that was put there since.
+ * The pages of a private mapping can only be in that mapping, and leave it empty.
  *
- * Locking: vm->lock is held by every caller; the process's mmap lock is taken inside it, a page's
- * lock by itself.
+ * Somebody may have taken hold of a page before: a fixed buffer of io_uring, a pipe, a transfer
+ * under way, another driver. It cannot be taken from him, so memory that is held is not lent. Who
+ * holds a page has a reference to it, and those of the page cache, the swap cache, the page tables
+ * and the driver's pins are known: any other is a stranger's.
+ *
+ * Locking: vm->lock is held by every caller; the process's mmap lock is taken inside it, and a
+ * page's lock, with gh_claim_lock inside that.
  */
-#include <linux/highmem.h>
+#include <linux/cpu.h>
+#include <linux/delay.h>
+#include <linux/hugetlb.h>
 #include <linux/pagemap.h>
+#include <linux/pagevec.h>
 #include <linux/sched/mm.h>
+#include <linux/workqueue.h>
 
 #include "compat.h"
 #include "vm.h"
@@ -29,6 +36,7 @@ static void gh_folio_unmark(struct folio *folio, struct page *page, u64 count)
 	u64 i;
 
 	if (folio_test_hugetlb(folio)) {
+		folio_clear_hugetlb_raw_hwp_unreliable(folio);
 		ClearPageHWPoison(&folio->page);
 		return;
 	}
@@ -46,8 +54,13 @@ static int gh_folio_mark(struct folio *folio, struct page *page, u64 count)
 {
 	u64 i;
 
-	if (folio_test_hugetlb(folio))
-		return TestSetPageHWPoison(&folio->page) ? -EHWPOISON : 0;
+	if (folio_test_hugetlb(folio)) {
+		if (TestSetPageHWPoison(&folio->page))
+			return -EHWPOISON;
+		/* In all of its pages: else those are read that are not on the kernel's list. */
+		folio_set_hugetlb_raw_hwp_unreliable(folio);
+		return 0;
+	}
 	for (i = 0; i < count; i++) {
 		if (!TestSetPageHWPoison(page + i))
 			continue;
@@ -60,7 +73,82 @@ static int gh_folio_mark(struct folio *folio, struct page *page, u64 count)
 	return 0;
 }
 
+/* --- Who holds a page --- */
+
+/* With the folio locked, and no mapping on its way in or out. */
+static long gh_folio_known_refs(struct folio *folio)
+{
+	/* A page by itself has one pin, since what is lent is in one region. */
+	long refs = folio_test_large(folio)
+			    ? gh_claims_pins(folio_pfn(folio), folio_nr_pages(folio))
+			    : GUP_PIN_COUNTING_BIAS;
+
+	refs += gh_folio_mapcount(folio);
+	if (folio_test_swapcache(folio))
+		refs += folio_nr_pages(folio);
+	else if (!folio_test_anon(folio) && folio->mapping)
+		refs += gh_folio_cache_refs(folio) + folio_test_private(folio);
+	return refs;
+}
+
+static bool gh_folio_is_held(struct folio *folio)
+{
+	bool held;
+
+	folio_lock(folio);
+	held = folio_ref_count(folio) != gh_folio_known_refs(folio);
+	folio_unlock(folio);
+	return held;
+}
+
+static long gh_batches_drain_here(void *data)
+{
+	struct folio *folio = data;
+	struct folio_batch batch;
+
+	/* To release pages drains this CPU's batches first. */
+	folio_batch_init(&batch);
+	folio_get(folio);
+	folio_batch_add(&batch, folio);
+	folio_batch_release(&batch);
+	return 0;
+}
+
+/* Each CPU keeps pages on their way to the lists in batches, each with a reference, for long. */
+static void gh_batches_drain(struct folio *folio)
+{
+	int cpu;
+
+	cpus_read_lock();
+	for (cpu = cpumask_first(cpu_online_mask); cpu < nr_cpu_ids;
+	     cpu = cpumask_next(cpu, cpu_online_mask))
+		work_on_cpu(cpu, gh_batches_drain_here, folio);
+	cpus_read_unlock();
+}
+
 /* --- Each run of a region's pages that is inside a folio --- */
+
+/* Other references come and go: in all it is waited for them for about half a second. */
+#define GH_LOOKS 9
+
+static int gh_pages_not_held(struct gh_region *region, u64 index, struct page *page, u64 count)
+{
+	struct folio *folio = page_folio(page);
+	unsigned int look;
+
+	for (look = 0; gh_folio_is_held(folio); look++) {
+		if (look == GH_LOOKS) {
+			pr_debug("gunyah: region %u: held at %#llx: %d references\n",
+				 region->parcel.label, region->gpa + (index << PAGE_SHIFT),
+				 folio_ref_count(folio));
+			return -EBUSY;
+		}
+		gh_batches_drain(folio);
+		if (look)
+			msleep(1 << look);
+	}
+	return 0;
+}
 
 static int gh_pages_hold(struct gh_region *region, u64 index, struct page *page, u64 count)
 {
@@ -143,11 +231,6 @@ static int gh_region_each(struct gh_region *region, u64 pages, gh_pages_fn call)
 
 /* --- Mappings that know their pages by themselves: private ones, and those of huge pages --- */
 
-static u64 gh_region_end(const struct gh_region *region)
-{
-	return region->uaddr + (region->pages << PAGE_SHIFT);
-}
-
 static bool gh_page_is_at(struct mm_struct *mm, u64 addr, const struct page *page)
 {
 	struct page *found;
@@ -166,23 +249,18 @@ static int gh_pages_empty(struct gh_region *region, u64 index, struct page *page
 
 	if (!PageAnon(page) && !PageHuge(page))
 		return 0;
-	if (!region->emptied)
-		region->emptied = kvcalloc(BITS_TO_LONGS(region->pages), sizeof(*region->emptied),
-					   GFP_KERNEL_ACCOUNT);
-	if (!region->emptied)
-		return -ENOMEM;
 	while (i < count) {
 		vma = vma_lookup(region->mm, addr + (i << PAGE_SHIFT));
 		begin = i;
 		while (vma && i < count && addr + (i << PAGE_SHIFT) < vma->vm_end &&
 		       gh_page_is_at(region->mm, addr + (i << PAGE_SHIFT), page + i))
-			set_bit(index + i++, region->emptied);
+			i++;
 		if (i == begin) {
 			i++;
 			continue;
 		}
 		/* VM_PFNMAP is what the function asks for; the pages are what they are. */
-		gh_vma_set_flags(vma, VM_PFNMAP | VM_DONTEXPAND);
+		gh_vma_set_flags(vma, VM_PFNMAP);
 		zap_vma_ptes(vma, addr + (begin << PAGE_SHIFT), (i - begin) << PAGE_SHIFT);
 		gh_vma_clear_flags(vma, VM_PFNMAP);
 	}
@@ -203,11 +281,12 @@ static int gh_region_empty(struct gh_region *region)
 	return ret;
 }
 
-/* What was in it comes back. Mappings of huge pages cannot be told from others there. */
-static bool gh_vma_emptied(const struct vm_area_struct *vma)
+int gh_region_check_held(struct gh_vm *vm, struct gh_region *region)
 {
-	return (vma->vm_flags & VM_DONTEXPAND) &&
-	       !(vma->vm_flags & (VM_SHARED | VM_HUGETLB | VM_IO | VM_PFNMAP | VM_MIXEDMAP));
+	lockdep_assert_held(&vm->lock);
+	if (!region->parcel.lend)
+		return 0;
+	return gh_region_each(region, region->pages, gh_pages_not_held);
 }
 
 int gh_region_seal(struct gh_vm *vm, struct gh_region *region)
@@ -219,75 +298,15 @@ int gh_region_seal(struct gh_vm *vm, struct gh_region *region)
 	return gh_region_each(region, region->pages, gh_pages_hold) ?:
 		       gh_region_each(region, region->pages, gh_pages_hide) ?:
 		       gh_region_empty(region) ?:
-		       gh_region_each(region, region->pages, gh_pages_unmapped);
+		       gh_region_each(region, region->pages, gh_pages_unmapped) ?:
+		       /* Nobody comes to it from here on. */
+		       gh_region_check_held(vm, region);
 }
 
-/* --- And back --- */
-
-void gh_region_unseal(struct gh_region *region)
+void gh_region_unseal(struct gh_vm *vm, struct gh_region *region)
 {
-	gh_region_each(region, region->hidden, gh_pages_show);
-	gh_region_drop_files(region);
-}
-
-/* Copies one page to where it was in a private mapping, if that is still there. */
-static void gh_page_fill(struct mm_struct *mm, u64 addr, struct page *page)
-{
-	struct vm_area_struct *vma = vma_lookup(mm, addr);
-	struct page *to;
-
-	if (!vma || !gh_vma_emptied(vma) ||
-	    gh_pin_remote(mm, addr, FOLL_WRITE | FOLL_FORCE, &to) != 1)
-		return;
-	copy_highpage(to, page);
-	flush_dcache_page(to);
-	unpin_user_pages_dirty_lock(&to, 1, true);
-}
-
-void gh_region_fill(struct gh_region *region, u64 index, struct page *page, u64 count)
-{
-	u64 i;
-
-	if (!region->emptied || !PageAnon(page) || !mmget_not_zero(region->mm))
-		return;
-	mmap_read_lock(region->mm);
-	for (i = 0; i < count; i++)
-		if (test_bit(index + i, region->emptied))
-			gh_page_fill(region->mm, region->uaddr + ((index + i) << PAGE_SHIFT),
-				     page + i);
-	mmap_read_unlock(region->mm);
-	mmput(region->mm);
-}
-
-/* The last region of a mapping releases it. */
-static bool gh_vma_in_use(struct gh_vm *vm, const struct gh_region *region,
-			  const struct vm_area_struct *vma)
-{
-	struct gh_region *other;
-
-	list_for_each_entry(other, &vm->regions, node)
-		if (other != region && other->emptied && other->uaddr < vma->vm_end &&
-		    vma->vm_start < gh_region_end(other))
-			return true;
-	return false;
-}
-
-void gh_region_release(struct gh_vm *vm, struct gh_region *region)
-{
-	struct vm_area_struct *vma;
-
 	lockdep_assert_held(&vm->lock);
-	if (!region->emptied)
-		return;
-	kvfree(region->emptied);
-	region->emptied = NULL;
-	if (!mmget_not_zero(region->mm))
-		return;
-	mmap_write_lock(region->mm);
-	for (vma = find_vma(region->mm, region->uaddr);
-	     vma && vma->vm_start < gh_region_end(region); vma = find_vma(region->mm, vma->vm_end))
-		if (gh_vma_emptied(vma) && !gh_vma_in_use(vm, region, vma))
-			gh_vma_clear_flags(vma, VM_DONTEXPAND);
-	mmap_write_unlock(region->mm);
-	mmput(region->mm);
+	gh_region_each(region, region->hidden, gh_pages_show);
+	region->hidden = 0;
+	gh_region_drop_files(region);
 }

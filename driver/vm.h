@@ -25,7 +25,8 @@
  * Locking, outermost first:
  *
  *   vm->lock	 (mutex) set-up, START and teardown of one VM; the lists of a VM
- *   mmap lock	 of the process, while regions are pinned, sealed and opened again
+ *   mmap lock	 of the process, while regions are pinned and sealed
+ *   a page's lock, and inside it
  *   gh_claim_lock (mutex) which memory is whose, over all VMs
  *   gh_hold_lock (mutex) the files behind lent memory; an inode's lock inside it
  *   run_lock	 (mutex) of one vCPU: held by the thread inside GH_VCPU_RUN
@@ -53,9 +54,8 @@ struct gh_region {
 	u64 pages;
 	bool writable; /* pinned for writing: pages are dirty when they go back */
 	u64 hidden;    /* lent pages that are out of the host's reach, from the first; see seal.c */
-	unsigned long *emptied;	 /* a bit for each page that was taken out of a private mapping */
-	struct gh_claim *claims; /* one for each range */
-	struct list_head files;	 /* behind it, while they are held; see hold.c */
+	struct gh_claim *claims;		/* one for each range */
+	struct list_head files;			/* behind it, while they are held; see hold.c */
 	const struct gh_platform_ops *platform; /* who has to hear of its way back, or NULL */
 	struct gh_parcel parcel;
 };
@@ -160,19 +160,18 @@ struct gh_region *gh_region_find(struct gh_vm *vm, const struct gh_guest_range *
 void gh_region_free(struct gh_vm *vm, struct gh_region *region);
 
 /*
- * seal.c: lent memory is out of the host's reach. All with vm->lock held. Before it is lent, once
- * for each region; EBUSY when a page is mapped where it cannot be taken from, EINVAL for a part of
- * a huge page, EHWPOISON when it is broken, ENOMEM. In any case gh_region_free undoes it, with the
- * three below in this order.
+ * seal.c: lent memory is out of the host's reach. All with vm->lock held; what is shared is left
+ * alone.
+ */
+/* Changes nothing. EBUSY when somebody else holds one of the pages, and goes on to. */
+int gh_region_check_held(struct gh_vm *vm, struct gh_region *region);
+/*
+ * Before it is lent. EBUSY also when a page is mapped where it cannot be taken from, EINVAL for a
+ * part of a huge page, EHWPOISON when it is broken, ENOMEM. In any case gh_region_unseal, or
+ * gh_region_free, undoes it, and it may be tried again; but private mappings stay empty.
  */
 int gh_region_seal(struct gh_vm *vm, struct gh_region *region);
-void gh_region_unseal(struct gh_region *region);
-/*
- * Copies pages of a private mapping, from number `index` on, to where they were; before they are
- * unpinned.
- */
-void gh_region_fill(struct gh_region *region, u64 index, struct page *page, u64 count);
-void gh_region_release(struct gh_vm *vm, struct gh_region *region);
+void gh_region_unseal(struct gh_vm *vm, struct gh_region *region);
 
 /*
  * claim.c: EADDRINUSE when the region lends what any VM has, or has what any VM lends. All ranges
@@ -180,6 +179,8 @@ void gh_region_release(struct gh_vm *vm, struct gh_region *region);
  */
 int gh_region_claim(struct gh_region *region);
 void gh_region_unclaim(struct gh_region *region);
+/* How many pins of these pages are the driver's own, over all VMs. */
+u64 gh_claims_pins(u64 pfn, u64 pages);
 int gh_claims_init(void);
 void gh_claims_exit(void);
 

@@ -190,9 +190,6 @@ static int gh_vm_give_region(struct gh_vm *vm, struct gh_region *region)
 	struct gh_platform_mem mem;
 	int ret;
 
-	ret = gh_region_seal(vm, region);
-	if (ret)
-		return ret;
 	ret = gh_vm_platform_mem(vm, region, &mem);
 	if (ret)
 		return ret;
@@ -200,6 +197,27 @@ static int gh_vm_give_region(struct gh_vm *vm, struct gh_region *region)
 	if (ret)
 		return ret;
 	return gh_rm_mem_give(vm->rm, vm->vmid, &region->parcel);
+}
+
+/*
+ * All of the memory, before any of it is lent: after an error it is as it was, but for private
+ * mappings. They are left alone as long as it is not known that nobody holds a page.
+ */
+static int gh_vm_seal_memory(struct gh_vm *vm)
+{
+	struct gh_region *region;
+	int ret = 0;
+
+	list_for_each_entry(region, &vm->regions, node)
+		ret = ret ?: gh_region_check_held(vm, region);
+	if (ret)
+		return ret;
+	list_for_each_entry(region, &vm->regions, node)
+		ret = ret ?: gh_region_seal(vm, region);
+	if (ret)
+		list_for_each_entry(region, &vm->regions, node)
+			gh_region_unseal(vm, region);
+	return ret;
 }
 
 static int gh_vm_give_memory(struct gh_vm *vm)
@@ -315,6 +333,7 @@ static int gh_vm_run(struct gh_vm *vm)
 static int gh_vm_do_start(struct gh_vm *vm)
 {
 	struct gh_region *image;
+	int ret;
 
 	lockdep_assert_held(&vm->lock);
 	image = gh_region_find(vm, &vm->dtb);
@@ -322,6 +341,9 @@ static int gh_vm_do_start(struct gh_vm *vm)
 		return -EINVAL;
 	if (vm->firmware.size && !gh_region_find(vm, &vm->firmware))
 		return -EINVAL;
+	ret = gh_vm_seal_memory(vm);
+	if (ret)
+		return ret;
 	vm->start_called = true;
 
 	return gh_vm_allocate(vm) ?: gh_vm_give_memory(vm) ?: gh_vm_configure(vm, image) ?:
@@ -401,7 +423,7 @@ static bool gh_vm_wait(struct gh_vm *vm, enum gh_rm_vm_state state)
 /*
  * --- The end that nobody told of. A hypervisor was seen to take the CPU from a vCPU between its
  * power-off and the word to the RM, which then never comes; a notification may be lost too. A VM
- * whose vCPUs are all off has nobody left to switch one on, so to stop it takes nothing from it. ---
+ * whose vCPUs are all off has nobody left to switch one on, so to stop it costs nothing. ---
  */
 void gh_vm_off_work(struct work_struct *work)
 {

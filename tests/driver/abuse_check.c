@@ -61,9 +61,7 @@ static void memory_huge(void)
 {
 	char *trace, *memory;
 
-	if (!spill("/proc/sys/vm/nr_hugepages", "4\n") ||
-	    number_of("/proc/sys/vm/nr_hugepages") < 1)
-		skip("no huge pages on this board");
+	need_huge_pages();
 	memory = map(MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1);
 	trace_begin();
 	life_in(memory, SIZE, GH_VM_ANDROID_LEND_USER_MEM);

@@ -23,12 +23,15 @@
 #include "tests/driver/runner.h"
 #include "tests/driver/tree.h"
 
-/* The value of an ioctl, its errno negative. */
+/* What a system call returned, its errno negative. */
+static inline long said(long ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
 static inline long call(int fd, unsigned long request, const void *arg)
 {
-	int ret = ioctl(fd, request, arg);
-
-	return ret < 0 ? -errno : ret;
+	return said(ioctl(fd, request, arg));
 }
 
 #define REFUSED(fd, request, arg, error) expect(#request " " #arg, call(fd, request, arg), -(error))

@@ -66,6 +66,14 @@ static inline long number_of(const char *path)
 	return value;
 }
 
+/* Of hugetlbfs, for two guests. */
+static inline void need_huge_pages(void)
+{
+	if (!spill("/proc/sys/vm/nr_hugepages", "4\n") ||
+	    number_of("/proc/sys/vm/nr_hugepages") < 2)
+		skip("no huge pages on this board");
+}
+
 /* The number behind a word at the beginning of a line, as in /proc/meminfo; -1 if it is not there. */
 static inline long figure(const char *path, const char *word)
 {
