@@ -21,16 +21,14 @@ static const struct {
 	void (*run)(void);
 	bool asked; /* only when it is asked for by name */
 } suites[] = {
-	{ "call", suite_call },		{ "msgq", suite_msgq },
-	{ "framing", suite_framing },	{ "message", suite_message },
-	{ "life", suite_life },		{ "config", suite_config },
-	{ "parcel", suite_parcel },	{ "memory", suite_memory },
-	{ "doorbell", suite_doorbell }, { "vcpu", suite_vcpu },
-	{ "guest", suite_guest },	{ "psci", suite_psci },
-	{ "link", suite_link },		{ "fault", suite_fault },
-	{ "many", suite_many },		{ "peer", suite_peer },
-	{ "rtc", suite_rtc },		{ "inject", suite_inject },
-	{ "storm", suite_storm, true }, { "panic", suite_panic, true },
+	{ "call", suite_call },		{ "msgq", suite_msgq },	    { "framing", suite_framing },
+	{ "message", suite_message },	{ "life", suite_life },	    { "config", suite_config },
+	{ "parcel", suite_parcel },	{ "memory", suite_memory }, { "doorbell", suite_doorbell },
+	{ "vcpu", suite_vcpu },		{ "guest", suite_guest },   { "psci", suite_psci },
+	{ "link", suite_link },		{ "fault", suite_fault },   { "many", suite_many },
+	{ "peer", suite_peer },		{ "late", suite_late },	    { "gic", suite_gic },
+	{ "rtc", suite_rtc },		{ "inject", suite_inject }, { "storm", suite_storm, true },
+	{ "panic", suite_panic, true },
 };
 
 static struct dentry *table;

@@ -8,6 +8,13 @@
  */
 #include "servant.h"
 
+	/* x0 to x7, each an access of its own. */
+	.macro	eight how, at
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7
+	\how	x\n, [x19, #\at + 8 * \n]
+	.endr
+	.endm
+
 	.section .rodata, "a"
 	.balign 2048
 	.globl servant_start
@@ -36,25 +43,11 @@ next:
 	isb
 	mov	x23, #0
 	mov	x24, #0
-	ldr	x0, [x19, #SERVANT_IN + 0]
-	ldr	x1, [x19, #SERVANT_IN + 8]
-	ldr	x2, [x19, #SERVANT_IN + 16]
-	ldr	x3, [x19, #SERVANT_IN + 24]
-	ldr	x4, [x19, #SERVANT_IN + 32]
-	ldr	x5, [x19, #SERVANT_IN + 40]
-	ldr	x6, [x19, #SERVANT_IN + 48]
-	ldr	x7, [x19, #SERVANT_IN + 56]
+	eight	ldr, SERVANT_IN
 	br	x25
 
 report:
-	str	x0, [x19, #SERVANT_OUT + 0]
-	str	x1, [x19, #SERVANT_OUT + 8]
-	str	x2, [x19, #SERVANT_OUT + 16]
-	str	x3, [x19, #SERVANT_OUT + 24]
-	str	x4, [x19, #SERVANT_OUT + 32]
-	str	x5, [x19, #SERVANT_OUT + 40]
-	str	x6, [x19, #SERVANT_OUT + 48]
-	str	x7, [x19, #SERVANT_OUT + 56]
+	eight	str, SERVANT_OUT
 	str	x23, [x19, #SERVANT_FAR]
 	str	x24, [x19, #SERVANT_EVENT]
 	b	next

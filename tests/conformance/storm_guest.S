@@ -19,7 +19,20 @@ _start:
 	isb
 	b	storm_main
 
-	/* Every register that C may lose; then x0 vector, x1 syndrome, x2 where, x3 address -> where to go on. */
+	/* Registers that C may lose, but x0, x1 and x30. */
+	.macro	lost how
+	\how	x2, x3, [sp, #16]
+	\how	x4, x5, [sp, #32]
+	\how	x6, x7, [sp, #48]
+	\how	x8, x9, [sp, #64]
+	\how	x10, x11, [sp, #80]
+	\how	x12, x13, [sp, #96]
+	\how	x14, x15, [sp, #112]
+	\how	x16, x17, [sp, #128]
+	\how	x18, x29, [sp, #144]
+	.endm
+
+	/* All of those; then x0 vector, x1 syndrome, x2 where, x3 address -> where to go on. */
 	.balign	2048
 vectors:
 	.set	vector, 0
@@ -33,15 +46,7 @@ vectors:
 	.endr
 
 taken:
-	stp	x2, x3, [sp, #16]
-	stp	x4, x5, [sp, #32]
-	stp	x6, x7, [sp, #48]
-	stp	x8, x9, [sp, #64]
-	stp	x10, x11, [sp, #80]
-	stp	x12, x13, [sp, #96]
-	stp	x14, x15, [sp, #112]
-	stp	x16, x17, [sp, #128]
-	stp	x18, x29, [sp, #144]
+	lost	stp
 	mrs	x1, spsr_el1
 	stp	x30, x1, [sp, #160]
 	mrs	x1, esr_el1
@@ -55,15 +60,7 @@ taken:
 	orr	x1, x1, #4
 	orr	x1, x1, #1
 	msr	spsr_el1, x1
-	ldp	x18, x29, [sp, #144]
-	ldp	x16, x17, [sp, #128]
-	ldp	x14, x15, [sp, #112]
-	ldp	x12, x13, [sp, #96]
-	ldp	x10, x11, [sp, #80]
-	ldp	x8, x9, [sp, #64]
-	ldp	x6, x7, [sp, #48]
-	ldp	x4, x5, [sp, #32]
-	ldp	x2, x3, [sp, #16]
+	lost	ldp
 	ldp	x0, x1, [sp]
 	add	sp, sp, #192
 	eret

@@ -18,10 +18,12 @@ void suite_psci(void);	   /* PSCI of guests, and how VMs end */
 void suite_link(void);	   /* what the guest's tree becomes, and a guest's own link */
 void suite_fault(void);	   /* what ends upstream's resource manager */
 void suite_peer(void);	   /* two guests, and what a guest asks of the resource manager */
-void suite_many(void);	   /* as many VMs and vCPUs as there can be */
-void suite_inject(void);   /* fault injection, where it exists */
-void suite_panic(void);	   /* ends a hypervisor that is built for tests */
-void suite_rtc(void);	   /* a guest's clock and its time base */
-void suite_storm(void);	   /* a million hostile operations */
+void suite_late(void);	   /* memory that a guest takes and gives back while it runs */
+void suite_gic(void);	 /* the primary's interrupts, nested deeper than there are list registers */
+void suite_many(void);	 /* as many VMs and vCPUs as there can be */
+void suite_inject(void); /* fault injection, where it exists */
+void suite_panic(void);	 /* ends a hypervisor that is built for tests */
+void suite_rtc(void);	 /* a guest's clock and its time base */
+void suite_storm(void);	 /* a million hostile operations */
 
 #endif

@@ -71,6 +71,26 @@ static void odd_trees(void)
 		GH_RM_OK);
 }
 
+/* vdevices that no VMM of today uses: refhyp has none of them, and says so. */
+static void other_vdevices(void)
+{
+	static const char *const types[] = { "virtio-mmio", "shm-doorbell", "iomem", "vsmmu-v2" };
+	struct vm_spec spec = { .tree = { .cpus = 1 } };
+	unsigned int i;
+
+	if (report_lenient) {
+		skip("other kinds of vdevices",
+		     "upstream has some, and passes over what it does not know");
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		spec.tree.vdevice = types[i];
+		life_of(say("a vdevice %s", types[i]), &spec, GH_RM_ERROR_NORESOURCE, NEVER);
+	}
+	spec.tree.vdevice = "time-machine";
+	life_of("a vdevice of no known type", &spec, GH_RM_ERROR_MEM_INVALID, NEVER);
+}
+
 /* The guest itself tells where it was put. */
 static void rounded_up(void)
 {
@@ -214,6 +234,7 @@ void suite_config(void)
 {
 	refused_trees();
 	odd_trees();
+	other_vdevices();
 	rounded_up();
 	images();
 	names();

@@ -3,23 +3,18 @@
 #include <linux/delay.h>
 #include <linux/mm.h>
 
+#include "guest.h"
 #include "parcel.h"
 #include "suite.h"
-#include "vm.h"
 
 #define BUFFER_LABEL 0x51
 #define BUFFER_BASE  0xa0000000u
-
-static const void *tree_of(struct vm *vm)
-{
-	return vm->memory + VM_TREE;
-}
 
 static void patched(struct vm *vm)
 {
 	static const char *const compatible[] = { "gunyah-hypervisor", "qcom,gunyah-hypervisor-1.0",
 						  "qcom,gunyah-hypervisor", "simple-bus" };
-	const void *t = tree_of(vm);
+	const void *t = guest_tree(vm);
 	unsigned int i;
 	char path[40];
 
@@ -57,96 +52,58 @@ static void patched(struct vm *vm)
 
 /* --- The guest's own link to the resource manager --- */
 
-struct link {
-	u64 tx, rx;
-};
-
-static u64 u64_of(const void *t, const char *path, const char *property, unsigned int index)
-{
-	return (u64)tree_u32(t, path, property, index * 2) << 32 |
-	       tree_u32(t, path, property, index * 2 + 1);
-}
-
-/* A request of the guest, and its reply's error word; *value is the next one. */
-static u32 guest_rm(struct vm *vm, const struct link *link, u32 id, const void *data, size_t size,
-		    u32 *value)
-{
-	u8 *out = vm->memory + VM_SCRATCH, *in = out + 4096;
-	struct gh_rm_header head = { GH_RM_API, GH_RM_TYPE_REQUEST, cpu_to_le16(next_seq()),
-				     cpu_to_le32(id) };
-	unsigned int tries = 2000;
-
-	memcpy(out, &head, sizeof(head));
-	memcpy(out + sizeof(head), data, size);
-	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_MSGQ_SEND), link->tx,
-		   sizeof(head) + size, VM_BASE + VM_SCRATCH, GH_MSGQ_PUSH);
-	if (vm->cpu[0].out[0])
-		return RM_SILENT;
-	while (tries--) {
-		GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(GH_CALL_MSGQ_RECV), link->rx,
-			   VM_BASE + VM_SCRATCH + 4096, GH_RM_MSG_SIZE);
-		if (vm->cpu[0].out[0] || (in[1] & GH_RM_TYPE_MASK) != GH_RM_TYPE_REPLY ||
-		    get16(in + 2) != le16_to_cpu(head.seq))
-			continue;
-		*value = get32(in + 12);
-		return get32(in + 8);
-	}
-	return RM_SILENT;
-}
-
-static void asks(struct vm *vm, const struct link *link)
+static void asks(struct vm *vm)
 {
 	static const char message[] = "\5\0\0\0crash\0\0";
 	struct gh_rm_vmid request = { 0 };
 	const struct reply *r;
-	u32 value = 0;
+	const u8 *value;
 
 	expect_rm("the guest: VM_GET_VMID", GH_RM_OK,
-		  guest_rm(vm, link, GH_RM_VM_GET_VMID, NULL, 0, &value));
-	expect("the guest: its VMID", vm->vmid, value);
+		  guest_rm(vm, GH_RM_VM_GET_VMID, NULL, 0, &value));
+	expect("the guest: its VMID", vm->vmid, get32(value));
 	expect_rm("the guest: VM_GET_OWNER", GH_RM_OK,
-		  guest_rm(vm, link, GH_RM_VM_GET_OWNER, NULL, 0, &value));
-	expect("the guest: its owner", GH_VMID_PRIMARY, value);
+		  guest_rm(vm, GH_RM_VM_GET_OWNER, NULL, 0, &value));
+	expect("the guest: its owner", GH_VMID_PRIMARY, get32(value));
 	expect_rm("the guest: VM_GET_STATE of itself", GH_RM_OK,
-		  guest_rm(vm, link, GH_RM_VM_GET_STATE, &request, 4, &value));
-	expect_vm_state("the guest: its state", GH_RM_VM_STATE_RUNNING, value & 0xff);
+		  guest_rm(vm, GH_RM_VM_GET_STATE, &request, 4, &value));
+	expect_vm_state("the guest: its state", GH_RM_VM_STATE_RUNNING, get32(value) & 0xff);
 	expect_rm("the guest: VM_ALLOCATE", GH_RM_ERROR_DENIED,
-		  guest_rm(vm, link, GH_RM_VM_ALLOCATE, &request, 4, &value));
+		  guest_rm(vm, GH_RM_VM_ALLOCATE, &request, 4, &value));
 	expect_rm("the guest: an unknown id", (u32)GH_RM_ERROR_UNIMPLEMENTED,
-		  guest_rm(vm, link, 0x56000099, NULL, 0, &value));
+		  guest_rm(vm, 0x56000099, NULL, 0, &value));
 	expect_rm("the guest: VM_SET_STATUS by a dynamic VM", GH_RM_ERROR_DENIED,
-		  guest_rm(vm, link, GH_RM_VM_SET_STATUS, &request, 4, &value));
+		  guest_rm(vm, GH_RM_VM_SET_STATUS, &request, 4, &value));
 	request.vmid = cpu_to_le16(vm->vmid);
 	expect_rm("the guest: VM_SET_CRASH_MSG", GH_RM_OK,
-		  guest_rm(vm, link, GH_RM_VM_SET_CRASH_MSG, message, 12, &value));
+		  guest_rm(vm, GH_RM_VM_SET_CRASH_MSG, message, 12, &value));
 	if (expect_rm("VM_GET_CRASH_MSG by the owner", GH_RM_OK,
 		      rm_call(GH_RM_VM_GET_CRASH_MSG, &request, 4, &r)))
 		expect("what the guest left", 1,
 		       get16(r->data) == 5 && !memcmp(r->data + 4, "crash", 5));
 	expect_rm("the guest: MEM_RECLAIM of its own image", GH_RM_ERROR_DENIED,
-		  guest_rm(vm, link, GH_RM_MEM_RECLAIM,
+		  guest_rm(vm, GH_RM_MEM_RECLAIM,
 			   &(struct gh_rm_mem_handle){ .handle = cpu_to_le32(vm->handle) }, 8,
 			   &value));
 	if (rm.survives)
 		expect_rm("the guest: MEM_RELEASE of its own image", GH_RM_ERROR_DENIED,
-			  guest_rm(vm, link, GH_RM_MEM_RELEASE,
+			  guest_rm(vm, GH_RM_MEM_RELEASE,
 				   &(struct gh_rm_mem_handle){ .handle = cpu_to_le32(vm->handle) },
 				   8, &value));
 	else
 		skip("the guest: MEM_RELEASE of its own image",
 		     "upstream takes it from under the guest");
 	expect_rm("the guest: VM_STOP of the primary", GH_RM_ERROR_VMID_INVALID,
-		  guest_rm(vm, link, GH_RM_VM_STOP, "\3\0\1\0\0\0\0", 8, &value));
+		  guest_rm(vm, GH_RM_VM_STOP, "\3\0\1\0\0\0\0", 8, &value));
 }
 
-static void leaves(struct vm *vm, const struct link *link)
+static void leaves(struct vm *vm)
 {
 	const struct notice *n;
-	u32 value;
 
 	/* The reply may never be seen: the vCPU ends with the request. */
 	vcpu_woken(vm, 0, 0);
-	guest_rm(vm, link, GH_RM_VM_EXIT, "\1\0\1", 4, &value);
+	guest_rm(vm, GH_RM_VM_EXIT, "\1\0\1", 4, NULL);
 	n = await_notice(vm->notice_from, GH_RM_NOTIFY_VM_EXITED, vm->vmid, WAIT_MS);
 	if (!need("VM_EXITED after the guest's VM_EXIT", n))
 		return;
@@ -157,42 +114,33 @@ static void leaves(struct vm *vm, const struct link *link)
 static void link(void)
 {
 	struct vm_spec spec = { .tree = { .cpus = 1, .bells = 1, .link = true }, .share = true };
-	static const char node[] = "hypervisor/rm";
+	static const char node[] = GUEST_RM;
 	struct gh_rm_vm_stop stop = { .reason = cpu_to_le32(5) };
-	struct link caps;
 	struct vm vm;
 
 	if (!vm_up(&vm, &spec, GH_RM_VM_STATE_RUNNING) ||
 	    !need("the servant starts", vcpu_next(&vm, 0).state == RUN_DONE))
 		goto out;
 	expect("rm-rpc: compatible", 1,
-	       tree_lists(tree_of(&vm), node, "compatible", "gunyah-resource-manager"));
+	       tree_lists(guest_tree(&vm), node, "compatible", "gunyah-resource-manager"));
 	expect("rm-rpc: message size", 240,
-	       tree_u32(tree_of(&vm), node, "qcom,tx-message-size", 0));
-	expect("rm-rpc: depth", 8, tree_u32(tree_of(&vm), node, "qcom,rx-queue-depth", 0));
+	       tree_u32(guest_tree(&vm), node, "qcom,tx-message-size", 0));
+	expect("rm-rpc: depth", 8, tree_u32(guest_tree(&vm), node, "qcom,rx-queue-depth", 0));
 	expect("rm-rpc: first free interrupt", 0,
-	       tree_u32(tree_of(&vm), node, "qcom,free-irq-start", 0));
-	if (tree_has(tree_of(&vm), node)) {
-		caps.tx = u64_of(tree_of(&vm), node, "reg", 0);
-		caps.rx = u64_of(tree_of(&vm), node, "reg", 1);
-		asks(&vm, &caps);
+	       tree_u32(guest_tree(&vm), node, "qcom,free-irq-start", 0));
+	if (tree_has(guest_tree(&vm), node)) {
+		asks(&vm);
 		stop.vmid = cpu_to_le16(vm.vmid);
 		expect_rm("VM_STOP, not forced, of a guest with a link", GH_RM_OK,
 			  rm_call(GH_RM_VM_STOP, &stop, sizeof(stop), NULL));
 		expect_vm_state("and it still runs", GH_RM_VM_STATE_RUNNING, rm_state(vm.vmid));
-		leaves(&vm, &caps);
+		leaves(&vm);
 	}
 out:
 	vm_down(&vm);
 }
 
 /* --- A doorbell that the guest rings, and queues in both directions --- */
-
-static s64 guest_hypercall(struct vm *vm, unsigned int n, u64 a, u64 b, u64 c)
-{
-	GUEST_CALL(vm, 0, INSN(hvc), GH_SMCCC_HYPERCALL(n), a, b, c);
-	return vm->cpu[0].out[0];
-}
 
 static bool came(atomic_t *count)
 {
@@ -203,20 +151,19 @@ static bool came(atomic_t *count)
 static void from_the_guest(struct vm *vm)
 {
 	const struct gh_rm_hyp_resource *r = vm_resource(vm, GH_RM_RES_DOORBELL_RX, SOURCE_LABEL);
-	u64 cap = u64_of(tree_of(vm), "hypervisor/source", "reg", 0);
+	u64 cap = guest_cap(vm, "hypervisor/source", 0);
 	static atomic_t irqs;
 	struct regs regs;
 	int irq;
 
 	expect("doorbell-source: compatible", 1,
-	       tree_lists(tree_of(vm), "hypervisor/source", "compatible",
+	       tree_lists(guest_tree(vm), "hypervisor/source", "compatible",
 			  "qcom,gunyah-doorbell-source"));
 	if (!need("a record of the guest's doorbell", r))
 		return;
 	irq = intid_request(le32_to_cpu(r->virq), &irqs);
 	atomic_set(&irqs, 0);
-	expect_hyp("the guest rings", GH_ERROR_OK,
-		   guest_hypercall(vm, GH_CALL_DOORBELL_SEND, cap, 5, 0));
+	expect_hyp("the guest rings", GH_ERROR_OK, guest_hyp(vm, GH_CALL_DOORBELL_SEND, cap, 5, 0));
 	expect("the guest rings: the flags before", 0, vm->cpu[0].out[1]);
 	expect("the owner's interrupt", 1, came(&irqs));
 	expect_hyp("the owner receives", GH_ERROR_OK,
@@ -244,15 +191,15 @@ static void to_the_guest(struct vm *vm, u64 tx_cap, u64 rx_cap)
 	memset(scratch, 0, PAIR_SIZE);
 	for (i = 0; i < PAIR_DEPTH; i++) {
 		expect_hyp(say("the guest receives message %u", i), GH_ERROR_OK,
-			   guest_hypercall(vm, GH_CALL_MSGQ_RECV, rx_cap, VM_BASE + VM_SCRATCH,
-					   PAIR_SIZE));
+			   guest_hyp(vm, GH_CALL_MSGQ_RECV, rx_cap, VM_BASE + VM_SCRATCH,
+				     PAIR_SIZE));
 		expect(say("message %u: its size", i), 15, vm->cpu[0].out[1]);
 		expect(say("message %u: whether there is more", i), i < PAIR_DEPTH - 1,
 		       vm->cpu[0].out[2]);
 	}
 	expect("the guest received the text", 1, !memcmp(scratch, "from the owner", 15));
 	expect_hyp("the guest receives from the empty queue", GH_ERROR_MSGQ_EMPTY,
-		   guest_hypercall(vm, GH_CALL_MSGQ_RECV, rx_cap, VM_BASE + VM_SCRATCH, PAIR_SIZE));
+		   guest_hyp(vm, GH_CALL_MSGQ_RECV, rx_cap, VM_BASE + VM_SCRATCH, PAIR_SIZE));
 }
 
 static void queues(struct vm *vm)
@@ -267,18 +214,18 @@ static void queues(struct vm *vm)
 	int irq;
 
 	expect("message-queue-pair: message size", PAIR_SIZE,
-	       tree_u32(tree_of(vm), node, "qcom,tx-message-size", 0));
+	       tree_u32(guest_tree(vm), node, "qcom,tx-message-size", 0));
 	expect("message-queue-pair: depth", PAIR_DEPTH,
-	       tree_u32(tree_of(vm), node, "qcom,rx-queue-depth", 0));
+	       tree_u32(guest_tree(vm), node, "qcom,rx-queue-depth", 0));
 	if (!need("records of both queues", tx && rx))
 		return;
 	irq = intid_request(le32_to_cpu(rx->virq), &irqs);
 	atomic_set(&irqs, 0);
-	to_the_guest(vm, cap_of(tx), u64_of(tree_of(vm), node, "reg", 1));
+	to_the_guest(vm, cap_of(tx), guest_cap(vm, node, 1));
 	memcpy(scratch, "from the guest", 15);
 	expect_hyp("the guest sends", GH_ERROR_OK,
-		   guest_hypercall(vm, GH_CALL_MSGQ_SEND, u64_of(tree_of(vm), node, "reg", 0), 15,
-				   VM_BASE + VM_SCRATCH));
+		   guest_hyp(vm, GH_CALL_MSGQ_SEND, guest_cap(vm, node, 0), 15,
+			     VM_BASE + VM_SCRATCH));
 	expect("the owner's interrupt for a message", 1, came(&irqs));
 	memset(scratch, 0, PAIR_SIZE);
 	expect_hyp("the owner receives the message", GH_ERROR_OK,
@@ -309,7 +256,7 @@ static void messages(void)
 
 static void through_the_buffer(struct vm *vm, u32 *ours)
 {
-	const void *t = tree_of(vm);
+	const void *t = guest_tree(vm);
 	int size;
 
 	expect("shm: compatible", 1,

@@ -123,7 +123,13 @@ static void between_cpus(struct vm *vm)
 	expect("an SPI routed to the second does not come to the first", INTID_NONE,
 	       gic_acknowledge(vm, 0));
 	expect("but to the second", 55, gic_acknowledge(vm, 1));
+	vcpu_do(vm, 0, INSN(str_x), 0, GICD_IROUTER + 55 * 8, 0);
 	gic_end(vm, 1, 55);
+	expect("routed to the first meanwhile, it ends where it was taken", 0,
+	       gic_bit(vm, 0, GIC_ISACTIVER, 55));
+	gic_set_bit(vm, 0, GIC_ISPENDR, 55);
+	expect("and the next one comes to the first", 55, gic_acknowledge(vm, 0));
+	gic_end(vm, 0, 55);
 }
 
 static void suspended(struct vm *vm)

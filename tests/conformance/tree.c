@@ -197,6 +197,21 @@ static void put_sink(struct writer *w, const struct tree_spec *spec)
 	end(w);
 }
 
+static void put_other(struct writer *w, const char *type)
+{
+	begin(w, "other");
+	prop_text(w, "vdevice-type", type);
+	prop_text(w, "generate", "/hypervisor/other");
+	prop_flag(w, "peer-default");
+	CELLS(w, "label", OTHER_LABEL);
+	begin(w, "memory");
+	address_cells(w, 2, 2);
+	CELLS(w, "label", OTHER_LABEL);
+	prop_flag(w, "allocate-base");
+	end(w);
+	end(w);
+}
+
 static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 {
 	unsigned int i;
@@ -240,6 +255,8 @@ static void put_vdevices(struct writer *w, const struct tree_spec *spec)
 		prop_u64(w, "base", spec->rtc);
 		end(w);
 	}
+	if (spec->vdevice)
+		put_other(w, spec->vdevice);
 	if (spec->shm_label) {
 		begin(w, "buffer");
 		prop_text(w, "vdevice-type", "shm");

@@ -10,6 +10,7 @@
 #define BELL_SPI     4u /* also its label */
 #define SOURCE_LABEL 77u
 #define PAIR_LABEL   88u
+#define OTHER_LABEL  99u
 #define PAIR_SIZE    64u /* of a message */
 #define PAIR_DEPTH   4u
 
@@ -27,12 +28,13 @@ struct tree_spec {
 	bool no_clear; /* without source-can-clear */
 	bool no_spi;   /* doorbells without an interrupts property */
 	bool no_chosen, hypervisor, no_name, no_config, no_psci;
-	bool link;	  /* a vdevice rm-rpc */
-	bool bell_source; /* a doorbell whose source is the guest, label SOURCE_LABEL */
-	bool msgq;	  /* a pair of message queues, label PAIR_LABEL */
-	u64 rtc;	  /* not 0: a vrtc-pl031 there */
-	const char *peer; /* of the two above, and of the next; NULL: the owner */
-	bool bell_sink;	  /* a doorbell of label SOURCE_LABEL; the guest receives */
+	bool link;	     /* a vdevice rm-rpc */
+	bool bell_source;    /* a doorbell whose source is the guest, label SOURCE_LABEL */
+	bool msgq;	     /* a pair of message queues, label PAIR_LABEL */
+	u64 rtc;	     /* not 0: a vrtc-pl031 there */
+	const char *peer;    /* of the two above, and of the next; NULL: the owner */
+	bool bell_sink;	     /* a doorbell of label SOURCE_LABEL; the guest receives */
+	const char *vdevice; /* not NULL: one more, of that type and with all that any type needs */
 	bool bad_magic;
 };
 

@@ -220,6 +220,9 @@ static void listed(void)
 		msg[i] = byte() & 1 ? byte() & 3 : 0;
 	if (kind >= 5)
 		msg[2] = msg[5] = 0;
+	/* Most of the time all of it at once. */
+	if (kinds[kind].id == GH_RM_MEM_ACCEPT && msg[6] < 3)
+		msg[6] |= GH_RM_MEM_ACCEPT_DONE;
 	if (kinds[kind].acl)
 		size += list(msg + size, 0);
 	if (kinds[kind].sgl)

@@ -334,6 +334,36 @@ static void doorbells(void **state)
 	assert_int_equal(call(GH_CALL_DOORBELL_SEND, silent, 1, 0, 0), GH_ERROR_CSPACE_CAP_REVOKED);
 }
 
+static struct vm *receiver;
+
+/* Another CPU has the receiver's interrupts in hand, asks what raised this one, and lets go. */
+static void asks_the_source(void)
+{
+	const struct virq_source *source = receiver->gic.spi[40 - 32].source;
+
+	if (source) {
+		assert_non_null(source->asserted);
+		source->asserted(source->object);
+	}
+	hyp_unlock(&receiver->lock);
+}
+
+static void queue_goes_while_its_interrupt_is_looked_at(void **state)
+{
+	struct hyp_object *queue = hyp_queue_new(4, 64);
+	struct hyp_end end = { .intid = 40 };
+
+	(void)state;
+	receiver = hyp_vm_create(0x80);
+	assert_int_equal(hyp_attach(queue, HYP_RECEIVER, receiver, &end), GH_ERROR_OK);
+	hyp_lock(&receiver->lock);
+	fake_machine.meanwhile = asks_the_source;
+	hyp_detach(queue, HYP_RECEIVER);
+	assert_null(fake_machine.meanwhile);
+	assert_null(receiver->gic.spi[40 - 32].source);
+	hyp_vm_destroy(receiver);
+}
+
 static void entropy(void **state)
 {
 	(void)state;
@@ -448,6 +478,7 @@ int main(void)
 		cmocka_unit_test_setup(queue_full, boot),
 		cmocka_unit_test_setup(queue_thresholds, boot),
 		cmocka_unit_test_setup(doorbells, boot),
+		cmocka_unit_test_setup(queue_goes_while_its_interrupt_is_looked_at, boot),
 		cmocka_unit_test_setup(entropy, boot),
 		cmocka_unit_test_setup(vms_come_and_go, boot),
 		cmocka_unit_test_setup(pages_run_out, boot),

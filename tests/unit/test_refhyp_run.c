@@ -441,6 +441,34 @@ static void psci_brings_up_a_sibling(void **state)
 	assert_int_equal(hyp_vcpu_set_reg(vm, 1, 2, 1, 5), GH_ERROR_OK);
 }
 
+static void powered_on_in_time(void)
+{
+	fake_turn(0);
+	assert_int_equal(psci(0xc4000003, 1, ENTRY + 64, 6), 0);
+}
+
+/* Its registers are about to be saved: what is written there now would be lost. */
+static void powered_on_too_early(void)
+{
+	fake_turn(0);
+	assert_int_equal(psci(0xc4000003, 1, ENTRY, 5), (uint64_t)-4);
+	fake_machine.meanwhile = powered_on_in_time;
+}
+
+static void off_while_another_powers_it_on(void **state)
+{
+	(void)state;
+	psci(0xc4000003, 1, 0x1000, 0);
+	fake_settle();
+	fake_turn(1);
+	fake_machine.meanwhile = powered_on_too_early;
+	psci(0x84000002, 0, 0, 0);
+	assert_null(fake_machine.meanwhile);
+	assert_int_equal(current()->regs.pc, ENTRY + 64);
+	assert_int_equal(x()[0], 6);
+	assert_true(current()->loaded);
+}
+
 static void system_off(void **state)
 {
 	(void)state;
@@ -582,6 +610,7 @@ int main(void)
 		TEST(host_timer_ends_the_run),
 		TEST(busy_elsewhere_and_migration),
 		TEST(psci_brings_up_a_sibling),
+		TEST(off_while_another_powers_it_on),
 		TEST(system_off),
 		TEST(system_reset),
 		TEST(system_reset2),

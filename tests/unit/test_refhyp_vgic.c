@@ -80,17 +80,17 @@ static int boot(void **state)
 	return 0;
 }
 
-/* Both CPUs of the primary are up; it is CPU 0's turn. */
-static void start_second(void)
+/* CPU n of the primary is up; it is CPU 0's turn. */
+static void start(unsigned int n)
 {
 	arch_cpu()->current->regs.x[0] = 0xc4000003;
-	arch_cpu()->current->regs.x[1] = 1;
+	arch_cpu()->current->regs.x[1] = n;
 	arch_cpu()->current->regs.x[2] = 0x1000;
 	trap_smc(0);
 	trap_return();
 	assert_int_equal(arch_cpu()->current->regs.x[0], 0);
 	fake_settle();
-	assert_true(hyp_primary()->vcpu[1].loaded);
+	assert_true(hyp_primary()->vcpu[n].loaded);
 }
 
 static void edge_is_delivered_once(void **state)
@@ -215,6 +215,28 @@ static void more_active_than_list_registers(void **state)
 	}
 }
 
+/* All list registers are taken by active ones when two come that are more urgent: the second follows the first at once. */
+static void urgent_over_active_ones(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < FAKE_LRS + 2; i++)
+		enable(960 + i, (uint8_t)(0xf0 - 8 * i), true);
+	for (unsigned int i = 0; i < FAKE_LRS; i++) {
+		raise(960 + i);
+		assert_int_equal(fake_ack(), 960 + i);
+	}
+	vgic_raise(hyp_primary(), 960 + FAKE_LRS);
+	raise(960 + FAKE_LRS + 1);
+	for (unsigned int i = FAKE_LRS + 1; i >= FAKE_LRS; i--) {
+		assert_int_equal(fake_ack(), 960 + i);
+		fake_eoi(960 + i);
+	}
+	for (unsigned int i = FAKE_LRS; i--;)
+		fake_eoi(960 + i);
+	trap_return();
+	assert_int_equal(rd(bits(ISACTIVER, 960)), 0);
+}
+
 static void device_goes_through(void **state)
 {
 	(void)state;
@@ -250,7 +272,7 @@ static void device_goes_through(void **state)
 static void device_moves_to_another_cpu(void **state)
 {
 	(void)state;
-	start_second();
+	start(1);
 	enable(DEVICE, 0x80, false);
 	access_gic(true, FAKE_GICD + IROUTER + DEVICE * 8, 8, 1);
 	assert_int_equal(fake_machine.irq_route[DEVICE], 1);
@@ -262,14 +284,15 @@ static void device_moves_to_another_cpu(void **state)
 	/* The other CPU reads what is active here, though it is in a list register. */
 	fake_turn(0);
 	assert_int_equal(rd(bits(ISACTIVER, DEVICE)), bit(DEVICE));
-	/* Moved back while it is active: it ends where it was taken. */
+	/* Moved back while it is active: it ends where it was taken, whatever its CPU does until then. */
 	access_gic(true, FAKE_GICD + IROUTER + DEVICE * 8, 8, 0);
 	fake_settle();
 	fake_turn(1);
+	assert_int_equal(rd(bits(ISACTIVER, DEVICE)), bit(DEVICE));
 	fake_eoi(DEVICE);
-	fake_turn(0);
-	wr(bits(ICACTIVER, DEVICE), bit(DEVICE));
 	assert_false(fake_machine.irq_active[DEVICE]);
+	assert_int_equal(rd(bits(ISACTIVER, DEVICE)), 0);
+	fake_turn(0);
 	fake_machine.irq_pending[DEVICE] = true;
 	fake_settle();
 	assert_int_equal(fake_ack(), DEVICE);
@@ -282,7 +305,7 @@ static void end_while_another_looks(void **state)
 	struct vcpu *other;
 
 	(void)state;
-	start_second();
+	start(1);
 	other = &hyp_primary()->vcpu[1];
 	for (unsigned int n = 0; n < 2; n++) {
 		const uint32_t intid = n ? VIRTUAL : DEVICE;
@@ -312,10 +335,48 @@ static void end_while_another_looks(void **state)
 	}
 }
 
+/* A vCPU with an active interrupt comes back to its CPU while the next one is waited for. */
+static void comes_back(void)
+{
+	fake_turn(1);
+	vgic_load(arch_cpu()->current);
+}
+
+static void loaded_while_another_looks(void **state)
+{
+	(void)state;
+	fake_boot(3);
+	wr(FAKE_GICD + CTLR, 3);
+	start(1);
+	start(2);
+	for (unsigned int n = 1; n < 3; n++) {
+		enable(VIRTUAL + n, 0x80, true);
+		access_gic(true, FAKE_GICD + IROUTER + (VIRTUAL + n) * 8, 8, n);
+		raise(VIRTUAL + n);
+		fake_settle();
+		fake_turn(n);
+		assert_int_equal(fake_ack(), VIRTUAL + n);
+		fake_turn(0);
+	}
+	fake_turn(1);
+	vgic_unload(arch_cpu()->current);
+	fake_turn(0);
+	fake_machine.meanwhile = comes_back;
+	assert_int_equal(rd(bits(ISACTIVER, VIRTUAL)), bit(VIRTUAL + 1) | bit(VIRTUAL + 2));
+	assert_null(fake_machine.meanwhile);
+	fake_settle();
+	for (unsigned int n = 1; n < 3; n++) {
+		fake_turn(n);
+		fake_eoi(VIRTUAL + n);
+	}
+	fake_turn(0);
+	assert_int_equal(rd(bits(ISACTIVER, VIRTUAL)), 0);
+}
+
 static void software_interrupts(void **state)
 {
 	(void)state;
-	start_second();
+	start(1);
 	for (unsigned int n = 0; n < 2; n++) {
 		fake_turn(n);
 		wr(SGI + n * 0x20000 + 0x80, ~0u);
@@ -443,7 +504,7 @@ static void random_accesses(void **state)
 	uint64_t seed = 1;
 
 	(void)state;
-	start_second();
+	start(1);
 	for (unsigned int i = 0; i < 60000; i++) {
 		uint64_t at;
 
@@ -475,9 +536,11 @@ int main(void)
 		cmocka_unit_test_setup(disabled_waits, boot),
 		cmocka_unit_test_setup(more_than_list_registers, boot),
 		cmocka_unit_test_setup(more_active_than_list_registers, boot),
+		cmocka_unit_test_setup(urgent_over_active_ones, boot),
 		cmocka_unit_test_setup(device_goes_through, boot),
 		cmocka_unit_test_setup(device_moves_to_another_cpu, boot),
 		cmocka_unit_test_setup(end_while_another_looks, boot),
+		cmocka_unit_test_setup(loaded_while_another_looks, boot),
 		cmocka_unit_test_setup(software_interrupts, boot),
 		cmocka_unit_test_setup(timer_line, boot),
 		cmocka_unit_test_setup(physical_timer_is_emulated, boot),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <libfdt.h>
 
+#include "core/memparcel.h"
 #include "tests/unit/rm_client.h"
 
 #define PARCEL_PA (FAKE_RAM_BASE + 0x1800000)
@@ -181,19 +182,128 @@ static void peers_hear_of_each_other(void **state)
 	down(0);
 }
 
-static uint32_t accept(uint32_t handle, uint64_t ipa, uint64_t size)
+#define DONE	   GH_RM_MEM_ACCEPT_DONE
+#define CONTIGUOUS GH_RM_MEM_ACCEPT_CONTIGUOUS
+
+/* Ranges of a page each, from 64 KiB to 64 KiB. */
+static uint32_t accept_pages(uint32_t handle, uint8_t flags, uint64_t ipa, unsigned int pages)
+{
+	struct {
+		struct gh_rm_mem_accept head;
+		struct gh_rm_list acl, sgl_head;
+		struct gh_rm_sgl sgl[3];
+	} __attribute__((packed)) m = {
+		.head = { .handle = handle, .trans_type = GH_RM_MEM_TRANS_SHARE, .flags = flags },
+		.sgl_head.count = (uint16_t)pages,
+	};
+
+	for (unsigned int i = 0; i < pages; i++)
+		m.sgl[i] = (struct gh_rm_sgl){ ipa + i * 0x10000, 0x1000 };
+	return asks(0, GH_RM_MEM_ACCEPT, &m, sizeof(m) - (3 - pages) * sizeof(m.sgl[0]));
+}
+
+static uint32_t accept_for(uint16_t vmid, uint32_t handle, uint64_t ipa, uint64_t size)
 {
 	struct {
 		struct gh_rm_mem_accept head;
 		struct gh_rm_list acl, sgl_head;
 		struct gh_rm_sgl sgl;
 	} __attribute__((packed)) m = {
-		.head = { .handle = handle, .trans_type = GH_RM_MEM_TRANS_SHARE },
-		.sgl_head.count = 1,
+		.head = { .handle = handle, .trans_type = GH_RM_MEM_TRANS_SHARE, .flags = DONE },
+		.sgl_head = { 1, vmid },
 		.sgl = { ipa, size },
 	};
 
 	return asks(0, GH_RM_MEM_ACCEPT, &m, sizeof(m));
+}
+
+static uint32_t accept(uint32_t handle, uint64_t ipa, uint64_t size)
+{
+	return accept_for(0, handle, ipa, size);
+}
+
+/* Whether the guest has these pages there, from 64 KiB to 64 KiB. */
+static bool has_pages(uint64_t ipa, pa_t pa, unsigned int pages)
+{
+	unsigned int rights, there = 0;
+	uint64_t left;
+	pa_t at;
+
+	for (unsigned int i = 0; i < pages; i++)
+		there += hyp_vm_translate(fake_vm(vm[0].vmid), ipa + i * 0x10000, &at, &rights,
+					  &left) &&
+			 at == pa + i * 0x1000;
+	return pages && there == pages;
+}
+
+static void a_guest_accepts_in_pieces(void **state)
+{
+	static const struct tree_options o = { .rm_rpc = true };
+	const uint64_t at = 0x200000000;
+	struct gh_rm_mem_handle release;
+	uint32_t handle;
+
+	(void)state;
+	up(0, &o);
+	assert_int_equal(rm_give(GH_RM_MEM_SHARE, vm[0].vmid, PARCEL_PA, 0x3000, &handle),
+			 GH_RM_OK);
+	release = (struct gh_rm_mem_handle){ .handle = handle };
+	/* Three ranges in one message; in two. Nothing is mapped before the last one is told. */
+	assert_int_equal(accept_pages(handle, DONE, at, 3), GH_RM_OK);
+	assert_true(has_pages(at, PARCEL_PA, 3));
+	assert_int_equal(asks(0, GH_RM_MEM_RELEASE, &release, 8), GH_RM_OK);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_false(has_pages(at + i * 0x10000, PARCEL_PA + i * 0x1000, 1));
+	assert_int_equal(accept_pages(handle, 0, at, 2), GH_RM_OK);
+	assert_false(has_pages(at, PARCEL_PA, 1));
+	assert_int_equal(asks(0, GH_RM_MEM_RELEASE, &release, 8), GH_RM_ERROR_MEM_RELEASED);
+	assert_int_equal(accept_pages(handle, DONE, at + 0x20000, 1), GH_RM_OK);
+	assert_true(has_pages(at, PARCEL_PA, 3));
+	assert_int_equal(accept_pages(handle, DONE, at, 3), GH_RM_ERROR_DENIED);
+	assert_int_equal(asks(0, GH_RM_MEM_RELEASE, &release, 8), GH_RM_OK);
+	/* The guest begins, and leaves the rest to RM. */
+	assert_int_equal(accept_pages(handle, 0, at, 1), GH_RM_OK);
+	assert_int_equal(accept_pages(handle, DONE, 0, 0), GH_RM_OK);
+	assert_int_equal(rm_reply_u32(0), 1);
+	assert_true(has_pages(at, PARCEL_PA, 1));
+	assert_true(has_pages(rm_reply_u32(4) | (uint64_t)rm_reply_u32(8) << 32, PARCEL_PA + 0x1000,
+			      1));
+	assert_int_equal(asks(0, GH_RM_MEM_RELEASE, &release, 8), GH_RM_OK);
+	/* Too little, too much, twice the same place, not contiguous: as if nothing had been said. */
+	assert_int_equal(accept_pages(handle, DONE, at, 2), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(accept_pages(handle, 0, at, 2), GH_RM_OK);
+	assert_int_equal(accept_pages(handle, DONE, at, 2), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(accept_pages(handle, 0, at, 1), GH_RM_OK);
+	assert_int_equal(accept_pages(handle, DONE, at, 2), GH_RM_ERROR_MAP_FAILED);
+	assert_int_equal(accept_pages(handle, DONE | CONTIGUOUS, at, 3),
+			 GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_int_equal(accept_for(vm[0].vmid, handle, at, 0x3000), GH_RM_ERROR_ARGUMENT_INVALID);
+	assert_false(has_pages(at, PARCEL_PA, 1));
+	/* What was begun holds nobody up. */
+	assert_int_equal(accept_pages(handle, 0, at, 2), GH_RM_OK);
+	assert_int_equal(rm_reclaim(handle), GH_RM_OK);
+	assert_int_equal(rm_give(GH_RM_MEM_SHARE, vm[0].vmid, PARCEL_PA, 0x3000, &handle),
+			 GH_RM_OK);
+	assert_int_equal(accept_pages(handle, 0, at, 3), GH_RM_OK);
+	down(0);
+	assert_int_equal(rm_reclaim(handle), GH_RM_OK);
+}
+
+static void a_guest_uses_too_many_ranges(void **state)
+{
+	static const struct tree_options o = { .rm_rpc = true };
+	uint32_t handle;
+
+	(void)state;
+	up(0, &o);
+	assert_int_equal(rm_give(GH_RM_MEM_SHARE, vm[0].vmid, PARCEL_PA,
+				 (MEMPARCEL_PLACES_MAX + 1) * 0x1000, &handle),
+			 GH_RM_OK);
+	for (unsigned int i = 0; i < MEMPARCEL_PLACES_MAX; i++)
+		assert_int_equal(accept_pages(handle, 0, 0x200000000 + i * 0x10000, 1), GH_RM_OK);
+	assert_int_equal(accept_pages(handle, DONE, 0x300000000, 1), GH_RM_ERROR_NORESOURCE);
+	down(0);
+	assert_int_equal(rm_reclaim(handle), GH_RM_OK);
 }
 
 static void a_guest_accepts_and_releases(void **state)
@@ -247,10 +357,11 @@ static void a_guest_owns_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_guest_asks_about_itself),  TEST(a_guest_manages_no_vm),
-		TEST(peers_meet_in_either_order), TEST(strangers_do_not_meet),
-		TEST(peers_hear_of_each_other),	  TEST(a_guest_accepts_and_releases),
-		TEST(a_guest_owns_no_memory),
+		TEST(a_guest_asks_about_itself),    TEST(a_guest_manages_no_vm),
+		TEST(peers_meet_in_either_order),   TEST(strangers_do_not_meet),
+		TEST(peers_hear_of_each_other),	    TEST(a_guest_accepts_and_releases),
+		TEST(a_guest_owns_no_memory),	    TEST(a_guest_accepts_in_pieces),
+		TEST(a_guest_uses_too_many_ranges),
 	};
 
 	return cmocka_run_group_tests_name("rm_vdev", tests, NULL, NULL);

@@ -103,6 +103,17 @@ static void work(unsigned int n)
 	fake_machine.cpus_state[n].in_kick = false;
 }
 
+static void meanwhile(void)
+{
+	void (*what)(void) = fake_machine.meanwhile;
+	unsigned int old = fake_machine.cpu;
+
+	fake_machine.meanwhile = NULL;
+	if (what)
+		what();
+	fake_machine.cpu = old;
+}
+
 void fake_settle(void)
 {
 	for (unsigned int round = 0; round < 100; round++) {
@@ -175,9 +186,24 @@ static void check_lrs(void)
 			       me()->lr[i].intid != me()->lr[j].intid);
 }
 
+static void maintenance(void)
+{
+	__atomic_store_n(&arch_cpu()->current->refresh, 1, __ATOMIC_RELEASE);
+	trap_return();
+}
+
+static bool nothing_pending(void)
+{
+	for (unsigned int i = 0; i < FAKE_LRS; i++)
+		if (me()->lr[i].pending)
+			return false;
+	return true;
+}
+
 uint32_t fake_ack(void)
 {
 	struct lr *best = NULL;
+	uint32_t intid;
 
 	check_lrs();
 	for (unsigned int i = 0; i < FAKE_LRS; i++) {
@@ -190,7 +216,10 @@ uint32_t fake_ack(void)
 		return 1023;
 	best->pending = false;
 	best->active = true;
-	return best->intid;
+	intid = best->intid;
+	if (me()->more && nothing_pending())
+		maintenance();
+	return intid;
 }
 
 void fake_eoi(uint32_t intid)
@@ -205,17 +234,13 @@ void fake_eoi(uint32_t intid)
 			fake_machine.irq_active[intid] = false;
 		else if (lr->hw)
 			me()->ppi_active &= ~(1u << intid);
-		if (lr->tell_eoi || me()->more) {
-			__atomic_store_n(&arch_cpu()->current->refresh, 1, __ATOMIC_RELEASE);
-			trap_return();
-		}
+		if (lr->tell_eoi)
+			maintenance();
 		return;
 	}
 	me()->eoi_count++;
-	if (me()->evicted) {
-		__atomic_store_n(&arch_cpu()->current->refresh, 1, __ATOMIC_RELEASE);
-		trap_return();
-	}
+	if (me()->evicted)
+		maintenance();
 }
 
 /* --- CPUs --- */
@@ -235,6 +260,7 @@ void arch_relax(void)
 {
 	unsigned int busy = 0;
 
+	meanwhile();
 	for (unsigned int n = 0; n < fake_machine.cpus; n++) {
 		if (n != fake_machine.cpu && has_work(n)) {
 			busy++;
@@ -248,6 +274,7 @@ void arch_relax(void)
 void arch_wait(void)
 {
 	fake_machine.waits = 0;
+	meanwhile();
 }
 
 unsigned int arch_start_cpus(void)
@@ -293,6 +320,7 @@ void arch_vcpu_load(struct vcpu *v)
 void arch_vcpu_save(struct vcpu *v)
 {
 	assert(!v->loaded);
+	meanwhile();
 }
 
 void arch_set_sp(struct vcpu *v, unsigned int el, uint64_t value)

@@ -41,7 +41,9 @@ struct fake_machine {
 		irq_active[FAKE_IRQS];
 	uint8_t irq_route[FAKE_IRQS];
 	unsigned int waits; /* in a row, without anybody having something to do */
-	char log[256];	    /* the last of it */
+	/* What another CPU does while this one waits, or is about to save a vCPU; it is told once. NULL: nothing. */
+	void (*meanwhile)(void);
+	char log[256]; /* the last of it */
 	size_t log_size;
 };
 

@@ -69,7 +69,7 @@ struct lr {
 unsigned int arch_lr_count(void);
 void arch_lr_write(unsigned int i, const struct lr *lr); /* NULL: empty */
 void arch_lr_read(unsigned int i, struct lr *lr);
-/* more: tell when the list registers run empty; evicted: active interrupts are in none, so their ends must be counted. */
+/* more: tell when nothing is pending in the list registers any more; evicted: active interrupts are in none, so their ends must be counted. */
 void arch_lr_overflow(bool more, bool evicted);
 unsigned int arch_eoi_count(void); /* ends without a list register since the last call */
 

@@ -16,6 +16,8 @@ struct sg_page {
 };
 _Static_assert(sizeof(struct sg_page) == HYP_PAGE, "one page of ranges");
 
+_Static_assert(MEMPARCEL_PLACES_MAX * sizeof(struct sg) <= HYP_PAGE, "a page of places");
+
 static struct memparcel parcels[MEMPARCELS_MAX];
 static uint32_t next_handle;
 
@@ -301,6 +303,9 @@ enum gh_rm_error memparcel_add(struct memparcel *p, const struct sg *runs, unsig
 
 enum gh_rm_error memparcel_reclaim(struct memparcel *p, bool clear)
 {
+	/* Somebody may have begun to accept it. */
+	for (unsigned int i = 0; i < p->access_count; i++)
+		memparcel_unplace(&p->access[i]);
 	/* From the end of each page of the list, so that what is left stays a list. */
 	while (p->first) {
 		struct sg_page *page = p->first;
@@ -325,36 +330,104 @@ enum gh_rm_error memparcel_reclaim(struct memparcel *p, bool clear)
 
 /* --- Acceptance --- */
 
-enum gh_error memparcel_map(struct memparcel *p, struct mem_access *a, struct vm *vm, ipa_t ipa)
+bool memparcel_range(const struct mem_access *a, unsigned int n, struct sg *range)
+{
+	if (n >= (a->places ? a->place_count : a->placed ? 1u : 0u))
+		return false;
+	*range = a->places ? a->places[n] : (struct sg){ a->ipa, a->placed };
+	return true;
+}
+
+bool memparcel_place(struct mem_access *a, ipa_t ipa, uint64_t size)
+{
+	struct sg whole = { a->ipa, a->placed };
+	struct sg *last = a->places ? &a->places[a->place_count - 1] : &whole;
+
+	if (!a->placed) {
+		a->ipa = ipa;
+	} else if (last->pa + last->size != ipa) {
+		if (!a->places) {
+			a->places = hyp_alloc_page();
+			if (!a->places)
+				return false;
+			a->places[a->place_count++] = whole;
+		}
+		if (a->place_count == MEMPARCEL_PLACES_MAX)
+			return false;
+		a->places[a->place_count++] = (struct sg){ ipa, size };
+	} else {
+		last->size += size;
+	}
+	a->placed += size;
+	return true;
+}
+
+void memparcel_unplace(struct mem_access *a)
+{
+	if (a->places)
+		hyp_free_page(a->places);
+	a->places = NULL;
+	a->place_count = 0;
+	a->placed = 0;
+	a->ipa = 0;
+}
+
+/* Unmaps the first bytes of where the parcel is. False: not all of them. */
+static bool unmap_first(const struct mem_access *a, struct vm *vm, uint64_t size)
+{
+	struct sg range;
+	bool all = true;
+
+	for (unsigned int n = 0; size && memparcel_range(a, n, &range); n++) {
+		uint64_t part = range.size < size ? range.size : size;
+
+		all &= !hyp_vm_unmap(vm, range.pa, part);
+		size -= part;
+	}
+	return all;
+}
+
+enum gh_error memparcel_map(struct memparcel *p, struct mem_access *a, struct vm *vm)
 {
 	struct memparcel_walk w = { p->first, 0 };
-	const struct sg *sg;
-	uint64_t done = 0;
+	const struct sg *sg = memparcel_walk(&w);
+	uint64_t used = 0, done = 0, part; /* of the parcel's range, of the VM's, of both */
+	unsigned int n = 0;
+	struct sg range;
 
-	while ((sg = memparcel_walk(&w))) {
-		enum gh_error err = hyp_vm_map(vm, ipa + done, sg->pa, sg->size, a->rights);
+	for (uint64_t at = 0; at < p->size && memparcel_range(a, n, &range); at += part) {
+		enum gh_error err;
 
+		part = sg->size - used < range.size - done ? sg->size - used : range.size - done;
+		err = hyp_vm_map(vm, range.pa + done, sg->pa + used, part, a->rights);
 		if (err) {
-			if (done && hyp_vm_unmap(vm, ipa, done))
-				hyp_log("rm: cannot unmap %lx of VM %x\n", (unsigned long)ipa,
+			if (!unmap_first(a, vm, at))
+				hyp_log("rm: cannot unmap %lx of VM %x\n", (unsigned long)a->ipa,
 					hyp_vm_id(vm));
 			return err;
 		}
-		done += sg->size;
+		used += part;
+		done += part;
+		if (used == sg->size) {
+			sg = memparcel_walk(&w);
+			used = 0;
+		}
+		if (done == range.size) {
+			n++;
+			done = 0;
+		}
 	}
-	a->ipa = ipa;
 	return GH_ERROR_OK;
 }
 
 void memparcel_unmap(struct memparcel *p, struct mem_access *a, struct vm *vm)
 {
-	if (a->role == MEM_NOT_ACCEPTED)
-		return;
 	/* Whole tables need no page; only a part of a block does. */
-	if (hyp_vm_unmap(vm, a->ipa, p->size) && hyp_vm_unmap(vm, 0, 1ull << hyp_ipa_bits()))
+	if (a->role != MEM_NOT_ACCEPTED && !unmap_first(a, vm, p->size) &&
+	    hyp_vm_unmap(vm, 0, 1ull << hyp_ipa_bits()))
 		hyp_log("rm: cannot unmap %lx of VM %x\n", (unsigned long)a->ipa, hyp_vm_id(vm));
 	a->role = MEM_NOT_ACCEPTED;
-	a->ipa = 0;
+	memparcel_unplace(a);
 }
 
 /* --- Content --- */

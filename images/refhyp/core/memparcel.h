@@ -11,6 +11,7 @@
 #define MEMPARCELS_MAX	     64u /* of one owner */
 #define MEMPARCEL_ACCESS_MAX 48u /* more different VMIDs do not exist */
 #define MEMPARCEL_RWX	     (GH_RM_ACL_R | GH_RM_ACL_W | GH_RM_ACL_X)
+#define MEMPARCEL_PLACES_MAX 64u /* ranges over which a VM may spread one parcel */
 
 struct sg {
 	pa_t pa;
@@ -25,10 +26,14 @@ enum mem_role {
 };
 
 struct mem_access {
-	uint16_t vmid;	/* 0: that VM is gone, nobody can use this entry */
-	uint8_t rights; /* GH_RM_ACL_* */
-	uint8_t role;	/* enum mem_role */
-	ipa_t ipa;	/* where, when accepted */
+	uint16_t vmid;	 /* 0: that VM is gone, nobody can use this entry */
+	uint8_t rights;	 /* GH_RM_ACL_* */
+	uint8_t role;	 /* enum mem_role */
+	ipa_t ipa;	 /* where, when accepted: its first range */
+	uint64_t placed; /* bytes for which it is known where they shall be */
+	/* The ranges in the parcel's order, when there are several; NULL: all is at ipa. */
+	unsigned int place_count;
+	struct sg *places; /* pa is the VM's address here */
 };
 
 enum memparcel_state {
@@ -91,11 +96,19 @@ enum gh_rm_error memparcel_add(struct memparcel *p, const struct sg *runs, unsig
 enum gh_rm_error memparcel_reclaim(struct memparcel *p, bool sanitise);
 
 /*
- * Maps the whole parcel contiguously from ipa; all or nothing. The entry must not be accepted yet.
+ * Where the VM wants what follows of the parcel; the entry must not be accepted yet. False: too many
+ * ranges. memparcel_unplace() forgets all of them.
  */
-enum gh_error memparcel_map(struct memparcel *p, struct mem_access *a, struct vm *vm, ipa_t ipa);
+bool memparcel_place(struct mem_access *a, ipa_t ipa, uint64_t size);
+void memparcel_unplace(struct mem_access *a);
 
-/* The opposite; does nothing when not accepted. */
+/* The n-th range where the parcel is, or shall be, in the VM; false: there is none. */
+bool memparcel_range(const struct mem_access *a, unsigned int n, struct sg *range);
+
+/* Maps the whole parcel where it was placed, each byte of it; all or nothing. */
+enum gh_error memparcel_map(struct memparcel *p, struct mem_access *a, struct vm *vm);
+
+/* The opposite, and forgets the place; only that when not accepted. */
 void memparcel_unmap(struct memparcel *p, struct mem_access *a, struct vm *vm);
 
 /* Zeroes its whole content. */

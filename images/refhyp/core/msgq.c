@@ -386,10 +386,11 @@ void msgq_detach(struct hyp_object *object, enum hyp_side side)
 
 	hyp_lock(&q->lock);
 	old = *e;
-	*e = (struct queue_end){ .cap = GH_CAPID_INVALID };
-	last = !q->end[!side].vm;
+	/* First, since other CPUs ask the interrupt's source. */
 	if (old.virq)
 		vgic_bind(old.vm, old.virq, NULL);
+	*e = (struct queue_end){ .cap = GH_CAPID_INVALID };
+	last = !q->end[!side].vm;
 	/* What the one has not read, the next one on that side must not. */
 	q->count = q->head = 0;
 	q->pushed = false;

@@ -77,9 +77,6 @@ static void cpu_off(struct vcpu *v)
 		vcpu_exit(v, RUN_OFF, (struct run_result){ GH_VCPU_POWERED_OFF, { 0 } });
 		return;
 	}
-	hyp_lock(&v->vm->lock);
-	v->run = RUN_OFF;
-	hyp_unlock(&v->vm->lock);
 	vcpu_idle(arch_cpu());
 }
 

@@ -101,7 +101,13 @@ void rm_vm_died(uint16_t vmid);
  */
 enum gh_error rm_vm_accept(struct rm_vm *vm, struct memparcel *p, ipa_t ipa, enum mem_role role);
 
-/* The same as a buffer, where a shm vdevice of that label wants it, else where there is room. */
+/* The same where memparcel_place() put it, which is forgotten with an error. */
+enum gh_error rm_vm_accept_placed(struct rm_vm *vm, struct memparcel *p, enum mem_role role);
+
+/* Where a buffer goes: where a shm vdevice of its label wants it, else where `size` bytes have room. */
+ipa_t rm_vm_buffer_place(struct rm_vm *vm, const struct memparcel *p, uint64_t size);
+
+/* Accepts it there, whole. */
 enum gh_error rm_vm_accept_buffer(struct rm_vm *vm, struct memparcel *p);
 
 /*

@@ -13,6 +13,7 @@
 struct list {
 	const uint8_t *entries;
 	unsigned int count;
+	uint16_t second; /* half-word behind the count, which only ACCEPT looks at */
 };
 
 struct cursor {
@@ -28,7 +29,7 @@ static enum gh_rm_error next_list(struct cursor *c, size_t entry, struct list *l
 {
 	struct gh_rm_list head;
 
-	*list = (struct list){ NULL, 0 };
+	*list = (struct list){ .count = 0 };
 	if (!c->left)
 		return GH_RM_OK;
 	if (c->left < sizeof(head))
@@ -38,7 +39,7 @@ static enum gh_rm_error next_list(struct cursor *c, size_t entry, struct list *l
 		return GH_RM_ERROR_NORESOURCE;
 	if (c->left - sizeof(head) < head.count * entry)
 		return GH_RM_ERROR_INVALID;
-	*list = (struct list){ c->data + sizeof(head), head.count };
+	*list = (struct list){ c->data + sizeof(head), head.count, head.reserved };
 	c->data += sizeof(head) + head.count * entry;
 	c->left -= sizeof(head) + head.count * entry;
 	return GH_RM_OK;
@@ -299,49 +300,58 @@ static bool same_acl(const struct list *acl, struct memparcel *p)
 	return acl->count == p->access_count;
 }
 
-/* Where the guest wants the parcel: one contiguous range of its whole size. */
-static enum gh_rm_error wanted_place(const struct list *sgl, const struct memparcel *p, ipa_t *ipa)
+/* Ranges where the guest wants what follows of the parcel. */
+static enum gh_rm_error place(struct memparcel *p, struct mem_access *a, const struct list *sgl)
 {
-	uint64_t size = 0;
-
 	for (unsigned int i = 0; i < sgl->count; i++) {
 		struct gh_rm_sgl e = sgl_entry(sgl, i);
 
 		if (!e.size || e.ipa % HYP_PAGE || e.size % HYP_PAGE || e.ipa >= SGL_END ||
-		    e.size >= SGL_END || (i && e.ipa != *ipa + size))
+		    e.size > p->size - a->placed)
 			return GH_RM_ERROR_ARGUMENT_INVALID;
-		if (!i)
-			*ipa = e.ipa;
-		size += e.size;
+		if (!memparcel_place(a, e.ipa, e.size))
+			return GH_RM_ERROR_NORESOURCE;
 	}
-	return size == p->size ? GH_RM_OK : GH_RM_ERROR_ARGUMENT_INVALID;
+	return GH_RM_OK;
 }
 
-/* Maps the parcel for the guest, where it wants it or where there is room. */
-static enum gh_rm_error accept(struct rm_call *call, struct memparcel *p, const struct list *sgl)
+/* The guest leaves to us where the rest goes, and is told: one range, or none when there is no rest, and nothing follows. */
+static enum gh_rm_error place_rest(struct rm_call *call, struct memparcel *p, struct mem_access *a)
+{
+	struct gh_rm_sgl rest = { .size = p->size - a->placed };
+
+	rm_put_u32(call, rest.size > 0);
+	if (!rest.size)
+		return GH_RM_OK;
+	rest.ipa = rm_vm_buffer_place(rm_vm_find(call->from), p, rest.size);
+	rm_put(call, &rest, sizeof(rest));
+	return memparcel_place(a, rest.ipa, rest.size) ? GH_RM_OK : GH_RM_ERROR_NORESOURCE;
+}
+
+/* Takes down where the guest wants the parcel; maps it when it says that this was all. */
+static enum gh_rm_error accept(struct rm_call *call, struct memparcel *p, const struct list *sgl,
+			       uint8_t flags)
 {
 	struct rm_vm *vm = rm_vm_find(call->from);
-	const struct mem_access *a = memparcel_access(p, call->from);
-	enum gh_error error;
-	ipa_t ipa = 0;
+	struct mem_access *a = memparcel_access(p, call->from);
+	enum gh_rm_error err;
 
 	if (!vm || !vm->hyp || p->state != MEMPARCEL_COMPLETE || a->role != MEM_NOT_ACCEPTED)
 		return GH_RM_ERROR_DENIED;
-	if (sgl->count) {
-		enum gh_rm_error err = wanted_place(sgl, p, &ipa);
-
-		if (err)
-			return err;
-		error = rm_vm_accept(vm, p, ipa, MEM_BUFFER);
-		return error ? GH_RM_ERROR_MAP_FAILED : GH_RM_OK;
-	}
-	error = rm_vm_accept_buffer(vm, p);
-	if (error)
-		return GH_RM_ERROR_NORESOURCE;
-	rm_put_u32(call, 1); /* one range, and nothing more follows */
-	rm_put(call, &(struct gh_rm_sgl){ .ipa = a->ipa, .size = p->size },
-	       sizeof(struct gh_rm_sgl));
-	return GH_RM_OK;
+	err = sgl->count ? place(p, a, sgl) : place_rest(call, p, a);
+	if (!err && a->places && flags & GH_RM_MEM_ACCEPT_CONTIGUOUS)
+		err = GH_RM_ERROR_ARGUMENT_INVALID;
+	if (!err && !(flags & GH_RM_MEM_ACCEPT_DONE))
+		return GH_RM_OK;
+	if (!err && a->placed != p->size)
+		err = GH_RM_ERROR_ARGUMENT_INVALID;
+	if (err)
+		memparcel_unplace(a);
+	else if (rm_vm_accept_placed(vm, p, MEM_BUFFER))
+		err = sgl->count ? GH_RM_ERROR_MAP_FAILED : GH_RM_ERROR_NORESOURCE;
+	else if (flags & GH_RM_MEM_ACCEPT_SANITISE)
+		memparcel_clear(p);
+	return err;
 }
 
 static enum gh_rm_error check_accept(const struct rm_call *call, struct memparcel *p,
@@ -357,6 +367,9 @@ static enum gh_rm_error check_accept(const struct rm_call *call, struct memparce
 		return GH_RM_ERROR_VALIDATE_FAILED;
 	if (request->flags & GH_RM_MEM_ACCEPT_MAP_OTHER)
 		return GH_RM_ERROR_DENIED;
+	/* For whom it is mapped: for the caller. */
+	if (l->sgl.second)
+		return GH_RM_ERROR_ARGUMENT_INVALID;
 	if (!a)
 		return GH_RM_ERROR_VMID_INVALID;
 	if (p->owner == call->from)
@@ -380,11 +393,7 @@ enum gh_rm_error rm_mem_accept(struct rm_call *call)
 	if (!p)
 		return GH_RM_ERROR_HANDLE_INVALID;
 	err = check_accept(call, p, &request, &l);
-	if (!err)
-		err = accept(call, p, &l.sgl);
-	if (!err && request.flags & GH_RM_MEM_ACCEPT_SANITISE)
-		memparcel_clear(p);
-	return err;
+	return err ? err : accept(call, p, &l.sgl, request.flags);
 }
 
 enum gh_rm_error rm_mem_release(struct rm_call *call)
@@ -406,9 +415,10 @@ enum gh_rm_error rm_mem_release(struct rm_call *call)
 	if (request.flags & ~GH_RM_MEM_SANITISE ||
 	    (request.flags & GH_RM_MEM_SANITISE && !(a->rights & GH_RM_ACL_W)))
 		return GH_RM_ERROR_ARGUMENT_INVALID;
+	memparcel_unmap(p, a, rm_vm_find(call->from)->hyp);
+	/* When none of its vCPUs can write there any more. */
 	if (request.flags & GH_RM_MEM_SANITISE)
 		memparcel_clear(p);
-	memparcel_unmap(p, a, rm_vm_find(call->from)->hyp);
 	return GH_RM_OK;
 }
 

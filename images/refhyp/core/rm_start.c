@@ -168,17 +168,33 @@ enum gh_rm_error rm_vm_init(struct rm_call *call)
 
 /* --- Memory of a VM --- */
 
+enum gh_error rm_vm_accept_placed(struct rm_vm *vm, struct memparcel *p, enum mem_role role)
+{
+	struct mem_access *a = memparcel_access(p, vm->vmid);
+	enum gh_error err = GH_ERROR_OK;
+	struct sg range;
+
+	for (unsigned int n = 0; memparcel_range(a, n, &range); n++)
+		if (!in_space(range.pa, range.size) ||
+		    meets_device(&vm->config, range.pa, range.size))
+			err = GH_ERROR_ADDR_INVALID;
+	if (!err)
+		err = memparcel_map(p, a, vm->hyp);
+	if (err)
+		memparcel_unplace(a);
+	else
+		a->role = (uint8_t)role;
+	return err;
+}
+
 enum gh_error rm_vm_accept(struct rm_vm *vm, struct memparcel *p, ipa_t ipa, enum mem_role role)
 {
 	struct mem_access *a = memparcel_access(p, vm->vmid);
-	enum gh_error err;
 
-	if (!in_space(ipa, p->size) || meets_device(&vm->config, ipa, p->size))
-		return GH_ERROR_ADDR_INVALID;
-	err = memparcel_map(p, a, vm->hyp, ipa);
-	if (!err)
-		a->role = (uint8_t)role;
-	return err;
+	/* What the guest had begun to say by itself is void. */
+	memparcel_unplace(a);
+	(void)memparcel_place(a, ipa, p->size);
+	return rm_vm_accept_placed(vm, p, role);
 }
 
 /* A parcel that names the VM, is complete, and that the VM has not accepted. */
@@ -222,24 +238,29 @@ static ipa_t buffer_place(struct rm_vm *vm, uint64_t size)
 			(vm->config.has_rtc && step_over(&ipa, size, vm->config.rtc, HYP_PAGE));
 		while ((p = memparcel_next(p))) {
 			const struct mem_access *a = memparcel_access(p, vm->vmid);
+			struct sg range;
 
-			if (a && a->role != MEM_NOT_ACCEPTED &&
-			    step_over(&ipa, size, a->ipa, p->size))
-				moved = true;
+			for (unsigned int n = 0; a && memparcel_range(a, n, &range); n++)
+				moved |= step_over(&ipa, size, range.pa, range.size);
 		}
 	}
 	return ipa;
 }
 
-enum gh_error rm_vm_accept_buffer(struct rm_vm *vm, struct memparcel *p)
+ipa_t rm_vm_buffer_place(struct rm_vm *vm, const struct memparcel *p, uint64_t size)
 {
 	const struct rm_config *c = &vm->config;
 
 	for (unsigned int i = 0; i < c->vdevs; i++)
 		if (c->vdev[i].type == RM_VDEV_SHM && c->vdev[i].mem_label == p->label &&
 		    c->vdev[i].has_base)
-			return rm_vm_accept(vm, p, c->vdev[i].base, MEM_BUFFER);
-	return rm_vm_accept(vm, p, buffer_place(vm, p->size), MEM_BUFFER);
+			return c->vdev[i].base;
+	return buffer_place(vm, size);
+}
+
+enum gh_error rm_vm_accept_buffer(struct rm_vm *vm, struct memparcel *p)
+{
+	return rm_vm_accept(vm, p, rm_vm_buffer_place(vm, p, p->size), MEM_BUFFER);
 }
 
 enum gh_error rm_vm_accept_rest(struct rm_vm *vm)

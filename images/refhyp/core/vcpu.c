@@ -30,7 +30,6 @@ void vcpu_init(struct vm *vm, unsigned int index, bool psci)
 	*v = (struct vcpu){
 		.vm = vm,
 		.index = (uint8_t)index,
-		.exists = true,
 		.psci = psci,
 		.run = RUN_OFF,
 		.cpu = CPU_NONE,
@@ -437,6 +436,10 @@ void vcpu_idle(struct cpu *c)
 	if (v->loaded) {
 		vgic_unload(v);
 		arch_vcpu_save(v);
+		/* Not before: whoever powers it on writes where this was saved. */
+		hyp_lock(&v->vm->lock);
+		v->run = RUN_OFF;
+		hyp_unlock(&v->vm->lock);
 	}
 	for (;;) {
 		bool on;

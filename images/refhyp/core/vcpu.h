@@ -28,7 +28,7 @@ void vcpu_wait(struct vcpu *v, uint64_t data, uint64_t source);
 void vcpu_mmio_done(struct vcpu *v, const struct mmio_access *access, uint64_t value);
 /* Whether an interrupt waits for the current vCPU. */
 bool vcpu_has_interrupt(struct vcpu *v);
-/* Idles this CPU until its primary vCPU is powered on. */
+/* Powers this CPU's primary vCPU off, if it is not yet, and idles until it is powered on. */
 void vcpu_idle(struct cpu *c);
 
 /* --- vtimer.c --- */

@@ -39,6 +39,12 @@ static void notify(struct vcpu *v)
 		arch_kick((unsigned int)v->cpu);
 }
 
+/* Whose list registers an SPI belongs into: one that was taken and then routed elsewhere ends where it was taken. */
+static unsigned int taker(const struct virq *irq)
+{
+	return irq->active ? irq->holder : irq->target;
+}
+
 /* Recomputes whether the interrupt is a candidate for list registers; v: whose it is when it is private. */
 static void changed(struct vm *vm, struct vcpu *v, uint32_t intid)
 {
@@ -52,7 +58,7 @@ static void changed(struct vm *vm, struct vcpu *v, uint32_t intid)
 		unsigned int bit = (intid - INTID_SPI_FIRST) % 64;
 
 		*word = (*word & ~(1ull << bit)) | (uint64_t)ready << bit;
-		v = irq->target < vm->vcpus ? &vm->vcpu[irq->target] : NULL;
+		v = taker(irq) < vm->vcpus ? &vm->vcpu[taker(irq)] : NULL;
 	}
 	if (irq->lr_owner)
 		v = &vm->vcpu[irq->lr_owner - 1];
@@ -85,8 +91,10 @@ static void fold(struct vcpu *v, const struct lr *lr)
 	irq->lr_owner = 0;
 	if (lr->pending && !irq->drop)
 		irq->pending = true;
-	if (lr->active)
+	if (lr->active) {
 		irq->active = true;
+		irq->holder = v->index;
+	}
 	if (irq->hw_active && !lr->active && (!lr->pending || irq->drop)) {
 		/* The guest ended it, which the hardware passed on; or its pending state was taken away. */
 		if (lr->pending)
@@ -111,7 +119,7 @@ static void fold_evicted(struct vcpu *v, unsigned int ended)
 			struct virq *irq = vgic_irq(v, intid);
 
 			if (irq->active && !irq->lr_owner &&
-			    (intid < VM_PRIVATE || irq->target == v->index) &&
+			    (intid < VM_PRIVATE || irq->holder == v->index) &&
 			    (!best || irq->priority < best->priority)) {
 				best = irq;
 				best_id = intid;
@@ -206,7 +214,7 @@ static void collect(struct vcpu *v, struct picks *p)
 			uint32_t intid =
 				INTID_SPI_FIRST + word * 64 + (uint32_t)__builtin_ctzll(bits);
 
-			if (vgic_irq(v, intid)->target == v->index)
+			if (taker(vgic_irq(v, intid)) == v->index)
 				pick(v, p, intid);
 		}
 	}
@@ -334,7 +342,7 @@ bool vgic_pending(struct vcpu *v)
 			const struct virq *irq =
 				&gic->spi[word * 64 + (uint32_t)__builtin_ctzll(bits)];
 
-			if (irq->target == v->index && wanted(v->vm, irq))
+			if (taker(irq) == v->index && wanted(v->vm, irq))
 				return true;
 		}
 	}
@@ -482,13 +490,15 @@ void vgic_settle(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 
+	/* Also those that are not loaded, for they may be before the last of the others has left its list registers. */
+	v->settling = true;
+	for (unsigned int i = 0; i < vm->vcpus; i++)
+		vm->vcpu[i].want_sync += &vm->vcpu[i] != v;
 	for (unsigned int i = 0; i < vm->vcpus; i++) {
 		struct vcpu *w = &vm->vcpu[i];
 
 		if (w == v || !w->loaded || !w->lr_used)
 			continue;
-		w->want_sync++;
-		v->settling |= (uint8_t)(1u << i);
 		__atomic_store_n(&w->refresh, 1, __ATOMIC_RELEASE);
 		arch_kick((unsigned int)w->cpu);
 		while (w->lr_used) {
@@ -507,14 +517,15 @@ void vgic_end(struct vcpu *v)
 	for (unsigned int i = 0; i < vm->vcpus; i++) {
 		struct vcpu *w = &vm->vcpu[i];
 
-		if (!(v->settling >> i & 1))
+		if (!v->settling || w == v)
 			continue;
 		w->want_sync--;
+		if (!w->loaded)
+			continue;
 		__atomic_store_n(&w->refresh, 1, __ATOMIC_RELEASE);
-		if (w->cpu >= 0)
-			arch_kick((unsigned int)w->cpu);
+		arch_kick((unsigned int)w->cpu);
 	}
-	v->settling = 0;
+	v->settling = false;
 	flush(v);
 	hyp_unlock(&vm->lock);
 }

@@ -104,6 +104,7 @@ static void set_active(struct vcpu *v, uint32_t intid, bool on)
 	if (irq->active == on)
 		return;
 	irq->active = on;
+	irq->holder = irq->target;
 	if (hw(irq, intid) && on != irq->hw_active) {
 		if (on)
 			arch_irq_set_active(intid);

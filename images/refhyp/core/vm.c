@@ -200,7 +200,6 @@ void hyp_vm_destroy(struct vm *vm)
 		vtimer_cancel(v);
 		hyp_unlock(&vm->lock);
 		virq_free(v->wake_virq);
-		v->exists = false;
 	}
 	hyp_lock(&vm->stage_lock);
 	arch_space_free(&vm->space);

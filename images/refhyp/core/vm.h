@@ -39,6 +39,7 @@ struct virq {
 	uint32_t route; /* low word of GICD_IROUTER */
 	uint8_t priority;
 	uint8_t target;	  /* index of the vCPU that takes an SPI */
+	uint8_t holder;	  /* while active: index of the vCPU that took it, and so ends it */
 	uint8_t lr_owner; /* index + 1 of the vCPU that has it in a list register */
 	bool enabled : 1, pending : 1, active : 1, edge : 1, group1 : 1;
 	bool hw : 1;	    /* forwards the physical interrupt of the same number */
@@ -108,7 +109,7 @@ struct vcpu {
 	struct arch_vcpu arch;
 	struct vm *vm;
 	uint8_t index;
-	bool exists, psci;
+	bool psci;
 	bool started; /* ran since it was last powered on */
 
 	/* Under the VM's lock, except that only the CPU in .cpu changes the state of an active vCPU. */
@@ -127,7 +128,7 @@ struct vcpu {
 	bool loaded;
 	uint32_t refresh;   /* atomic: list registers must be filled again */
 	uint32_t want_sync; /* how many siblings need the list registers empty */
-	uint8_t settling;   /* siblings whose list registers this vCPU keeps empty */
+	bool settling;	    /* its siblings keep theirs empty for it */
 	uint32_t private_ready;
 	uint8_t lr_used;
 	uint8_t lr_stale;	  /* how many hold what sync() took out of them */
@@ -159,7 +160,7 @@ struct cap {
 
 struct cspace {
 	hyp_spinlock_t lock;
-	unsigned int count, used; /* slots; slots that were ever used */
+	unsigned int count;
 	struct cap *caps;
 };
 

@@ -17,9 +17,12 @@
 		uint64_t sys_w = (value);                             \
 		__asm__ volatile("msr " #name ", %0" : : "r"(sys_w)); \
 	} while (0)
-#define ISB()	  __asm__ volatile("isb" : : : "memory")
-#define DSB(kind) __asm__ volatile("dsb " #kind : : : "memory")
-#define TLBI(op)  __asm__ volatile("tlbi " #op : : : "memory")
+/* Of a register that the assembler may not know by name: the argument is a macro for its encoding. */
+#define SYS_READ_AS(name)	  SYS_READ(name)
+#define SYS_WRITE_AS(name, value) SYS_WRITE(name, value)
+#define ISB()			  __asm__ volatile("isb" : : : "memory")
+#define DSB(kind)		  __asm__ volatile("dsb " #kind : : : "memory")
+#define TLBI(op)		  __asm__ volatile("tlbi " #op : : : "memory")
 #define TLBI_ADDR(op, value) \
 	__asm__ volatile("tlbi " #op ", %0" : : "r"((uint64_t)(value)) : "memory")
 #define AT(op, va) __asm__ volatile("at " #op ", %0" : : "r"((uint64_t)(va)) : "memory")
@@ -47,7 +50,7 @@ struct a64_vcpu {
 #define X(name) uint64_t name;
 	EL1_REGISTERS(X)
 #undef X
-	uint64_t tcr_el1, cntv_ctl, tpidr2;
+	uint64_t tcr_el1, cntv_ctl, tpidr2, vdisr;
 	uint64_t vmcr, ap0r0, ap1r0;
 };
 _Static_assert(sizeof(struct a64_vcpu) <= sizeof(struct arch_vcpu), "room for the registers");

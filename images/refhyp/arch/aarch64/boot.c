@@ -254,6 +254,7 @@ bool arch_entropy(uint32_t *word)
 #define UART_FULL    (1u << 5)
 #define UART_CONTROL 0x30
 #define UART_ON	     0x301u /* UART and transmitter enabled */
+#define UART_WAITS   100000u
 
 void arch_putc(char c)
 {
@@ -261,7 +262,8 @@ void arch_putc(char c)
 
 	if ((uart[UART_CONTROL / 4] & UART_ON) != UART_ON)
 		uart[UART_CONTROL / 4] = UART_ON;
-	while (uart[UART_FLAGS / 4] & UART_FULL)
+	/* The primary has it too, and may have made it wait for ever. */
+	for (unsigned int i = 0; i < UART_WAITS && uart[UART_FLAGS / 4] & UART_FULL; i++)
 		arch_relax();
 	uart[UART_DATA / 4] = (uint8_t)c;
 }

@@ -52,22 +52,27 @@ refhyp_secondary:
 	b	\handler
 	.endm
 
+/* x4 to x29, at their places in struct regs. */
+	.macro	pairs op, base
+	\op	x4, x5, [\base, #16 * 2]
+	\op	x6, x7, [\base, #16 * 3]
+	\op	x8, x9, [\base, #16 * 4]
+	\op	x10, x11, [\base, #16 * 5]
+	\op	x12, x13, [\base, #16 * 6]
+	\op	x14, x15, [\base, #16 * 7]
+	\op	x16, x17, [\base, #16 * 8]
+	\op	x18, x19, [\base, #16 * 9]
+	\op	x20, x21, [\base, #16 * 10]
+	\op	x22, x23, [\base, #16 * 11]
+	\op	x24, x25, [\base, #16 * 12]
+	\op	x26, x27, [\base, #16 * 13]
+	\op	x28, x29, [\base, #16 * 14]
+	.endm
+
 	.macro	save
 	stp	x2, x3, [x0, #16 * 1]
-	stp	x4, x5, [x0, #16 * 2]
-	stp	x6, x7, [x0, #16 * 3]
+	pairs	stp, x0
 	ldp	x2, x3, [sp], #16
-	stp	x8, x9, [x0, #16 * 4]
-	stp	x10, x11, [x0, #16 * 5]
-	stp	x12, x13, [x0, #16 * 6]
-	stp	x14, x15, [x0, #16 * 7]
-	stp	x16, x17, [x0, #16 * 8]
-	stp	x18, x19, [x0, #16 * 9]
-	stp	x20, x21, [x0, #16 * 10]
-	stp	x22, x23, [x0, #16 * 11]
-	stp	x24, x25, [x0, #16 * 12]
-	stp	x26, x27, [x0, #16 * 13]
-	stp	x28, x29, [x0, #16 * 14]
 	mrs	x4, elr_el2
 	mrs	x5, spsr_el2
 	stp	x30, x4, [x0, #16 * 15]
@@ -87,19 +92,7 @@ leave:
 	ldr	x5, [x0, #REGS_PC + 8]
 	msr	elr_el2, x4
 	msr	spsr_el2, x5
-	ldp	x28, x29, [x0, #16 * 14]
-	ldp	x26, x27, [x0, #16 * 13]
-	ldp	x24, x25, [x0, #16 * 12]
-	ldp	x22, x23, [x0, #16 * 11]
-	ldp	x20, x21, [x0, #16 * 10]
-	ldp	x18, x19, [x0, #16 * 9]
-	ldp	x16, x17, [x0, #16 * 8]
-	ldp	x14, x15, [x0, #16 * 7]
-	ldp	x12, x13, [x0, #16 * 6]
-	ldp	x10, x11, [x0, #16 * 5]
-	ldp	x8, x9, [x0, #16 * 4]
-	ldp	x6, x7, [x0, #16 * 3]
-	ldp	x4, x5, [x0, #16 * 2]
+	pairs	ldp, x0
 	ldp	x2, x3, [x0, #16 * 1]
 	ldp	x0, x1, [x0]
 	eret
@@ -132,19 +125,7 @@ panic_entry:
 	sub	x1, x1, #REGS_SIZE
 	stp	x2, x3, [x1, #16 * 1]
 	mov	sp, x1
-	stp	x4, x5, [x1, #16 * 2]
-	stp	x6, x7, [x1, #16 * 3]
-	stp	x8, x9, [x1, #16 * 4]
-	stp	x10, x11, [x1, #16 * 5]
-	stp	x12, x13, [x1, #16 * 6]
-	stp	x14, x15, [x1, #16 * 7]
-	stp	x16, x17, [x1, #16 * 8]
-	stp	x18, x19, [x1, #16 * 9]
-	stp	x20, x21, [x1, #16 * 10]
-	stp	x22, x23, [x1, #16 * 11]
-	stp	x24, x25, [x1, #16 * 12]
-	stp	x26, x27, [x1, #16 * 13]
-	stp	x28, x29, [x1, #16 * 14]
+	pairs	stp, x1
 	mrs	x4, elr_el2
 	stp	x30, x4, [x1, #16 * 15]
 	mrs	x2, spsr_el2
@@ -178,24 +159,28 @@ refhyp_vectors:
 	trap	trap_serror
 
 /* --- Floating point, which the compiler does not know here --- */
+	.macro	vectors op
+	\op	q0, q1, [x0, #32 * 0]
+	\op	q2, q3, [x0, #32 * 1]
+	\op	q4, q5, [x0, #32 * 2]
+	\op	q6, q7, [x0, #32 * 3]
+	\op	q8, q9, [x0, #32 * 4]
+	\op	q10, q11, [x0, #32 * 5]
+	\op	q12, q13, [x0, #32 * 6]
+	\op	q14, q15, [x0, #32 * 7]
+	\op	q16, q17, [x0, #32 * 8]
+	\op	q18, q19, [x0, #32 * 9]
+	\op	q20, q21, [x0, #32 * 10]
+	\op	q22, q23, [x0, #32 * 11]
+	\op	q24, q25, [x0, #32 * 12]
+	\op	q26, q27, [x0, #32 * 13]
+	\op	q28, q29, [x0, #32 * 14]
+	\op	q30, q31, [x0, #32 * 15]
+	.endm
+
 	.globl a64_fp_save
 a64_fp_save:
-	stp	q0, q1, [x0, #32 * 0]
-	stp	q2, q3, [x0, #32 * 1]
-	stp	q4, q5, [x0, #32 * 2]
-	stp	q6, q7, [x0, #32 * 3]
-	stp	q8, q9, [x0, #32 * 4]
-	stp	q10, q11, [x0, #32 * 5]
-	stp	q12, q13, [x0, #32 * 6]
-	stp	q14, q15, [x0, #32 * 7]
-	stp	q16, q17, [x0, #32 * 8]
-	stp	q18, q19, [x0, #32 * 9]
-	stp	q20, q21, [x0, #32 * 10]
-	stp	q22, q23, [x0, #32 * 11]
-	stp	q24, q25, [x0, #32 * 12]
-	stp	q26, q27, [x0, #32 * 13]
-	stp	q28, q29, [x0, #32 * 14]
-	stp	q30, q31, [x0, #32 * 15]
+	vectors	stp
 	mrs	x1, fpsr
 	mrs	x2, fpcr
 	add	x0, x0, #32 * 16
@@ -204,22 +189,7 @@ a64_fp_save:
 
 	.globl a64_fp_load
 a64_fp_load:
-	ldp	q0, q1, [x0, #32 * 0]
-	ldp	q2, q3, [x0, #32 * 1]
-	ldp	q4, q5, [x0, #32 * 2]
-	ldp	q6, q7, [x0, #32 * 3]
-	ldp	q8, q9, [x0, #32 * 4]
-	ldp	q10, q11, [x0, #32 * 5]
-	ldp	q12, q13, [x0, #32 * 6]
-	ldp	q14, q15, [x0, #32 * 7]
-	ldp	q16, q17, [x0, #32 * 8]
-	ldp	q18, q19, [x0, #32 * 9]
-	ldp	q20, q21, [x0, #32 * 10]
-	ldp	q22, q23, [x0, #32 * 11]
-	ldp	q24, q25, [x0, #32 * 12]
-	ldp	q26, q27, [x0, #32 * 13]
-	ldp	q28, q29, [x0, #32 * 14]
-	ldp	q30, q31, [x0, #32 * 15]
+	vectors	ldp
 	add	x0, x0, #32 * 16
 	ldp	x1, x2, [x0]
 	msr	fpsr, x1

@@ -35,8 +35,8 @@
 #define LR_PENDING    (1ull << 62)
 #define LR_ACTIVE     (1ull << 63)
 #define HCR_EN	      (1ull << 0)
-#define HCR_UIE	      (1ull << 1)
 #define HCR_LRENPIE   (1ull << 2)
+#define HCR_NPIE      (1ull << 3)
 #define HCR_TDIR      (1ull << 14)
 #define HCR_EOI_SHIFT 27
 
@@ -283,7 +283,7 @@ void arch_lr_read(unsigned int i, struct lr *lr)
 void arch_lr_overflow(bool more, bool evicted)
 {
 	SYS_WRITE(ich_hcr_el2,
-		  HCR_EN | (more ? HCR_UIE : 0) | (evicted ? HCR_LRENPIE | HCR_TDIR : 0));
+		  HCR_EN | (more ? HCR_NPIE : 0) | (evicted ? HCR_LRENPIE | HCR_TDIR : 0));
 }
 
 unsigned int arch_eoi_count(void)

@@ -25,14 +25,19 @@
 
 /* Traps of SVE, SME, trace and activity monitors; floating point is free. */
 #define CPTR_ALWAYS (0x33ffull | 1ull << 20 | 1ull << 30)
-/* Traps of debug, OS lock and performance monitors. */
-#define MDCR_ALWAYS	(1ull << 5 | 1ull << 6 | 1ull << 9 | 1ull << 10 | 1ull << 11 | 1ull << 19)
+/* Traps of debug, OS lock, performance monitors, profiling and trace. */
+#define MDCR_ALWAYS \
+	(1ull << 5 | 1ull << 6 | 1ull << 9 | 1ull << 10 | 1ull << 11 | 1ull << 14 | 1ull << 19)
 #define CNTHCTL_COUNTER 1ull /* EL1 and EL0 read the counter; the physical timer traps */
 /* 36 bits of intermediate physical address from level 1, 4 KiB granule, write-back tables. */
 #define VTCR_VALUE	(1ull << 31 | 1ull << 16 | 3ull << 12 | 1ull << 10 | 1ull << 8 | 1ull << 6 | 28)
 #define SCTLR_EL1_RESET 0x30d00800ull
 
-static bool have_sme;
+#define TPIDR2_EL0 s3_3_c13_c0_5
+#define VDISR_EL2  s3_4_c12_c1_1 /* what a vCPU has in DISR_EL1 */
+#define HCRX_EL2   s3_4_c1_c2_2
+
+static bool have_sme, have_ras;
 
 void a64_cpu_init(void)
 {
@@ -47,6 +52,9 @@ void a64_cpu_init(void)
 	SYS_WRITE(vtcr_el2, VTCR_VALUE);
 	SYS_WRITE(vpidr_el2, SYS_READ(midr_el1));
 	have_sme = SYS_READ(id_aa64pfr1_el1) >> 24 & 15;
+	have_ras = SYS_READ(id_aa64pfr0_el1) >> 28 & 15;
+	if (SYS_READ(id_aa64mmfr1_el1) >> 40 & 15)
+		SYS_WRITE_AS(HCRX_EL2, 0);
 	ISB();
 	TLBI(alle1);
 	DSB(nsh);
@@ -104,7 +112,9 @@ void arch_vcpu_load(struct vcpu *v)
 #undef X
 	SYS_WRITE(cntv_ctl_el0, a->cntv_ctl);
 	if (have_sme)
-		SYS_WRITE(s3_3_c13_c0_5, a->tpidr2);
+		SYS_WRITE_AS(TPIDR2_EL0, a->tpidr2);
+	if (have_ras)
+		SYS_WRITE_AS(VDISR_EL2, a->vdisr);
 	SYS_WRITE(ich_vmcr_el2, a->vmcr);
 	SYS_WRITE(ich_ap0r0_el2, a->ap0r0);
 	SYS_WRITE(ich_ap1r0_el2, a->ap1r0);
@@ -123,7 +133,9 @@ void arch_vcpu_save(struct vcpu *v)
 	EL1_REGISTERS(X)
 #undef X
 	if (have_sme)
-		a->tpidr2 = SYS_READ(s3_3_c13_c0_5);
+		a->tpidr2 = SYS_READ_AS(TPIDR2_EL0);
+	if (have_ras)
+		a->vdisr = SYS_READ_AS(VDISR_EL2);
 	a->vmcr = SYS_READ(ich_vmcr_el2);
 	a->ap0r0 = SYS_READ(ich_ap0r0_el2);
 	a->ap1r0 = SYS_READ(ich_ap1r0_el2);
