@@ -97,7 +97,7 @@ endif
 
 # ---- the targets that people type -------------------------------------------------------------
 .PHONY: help all deps demo board guest-debian format install packages clean check check-lint check-unit check-fuzz \
-	check-cross check-api check-conformance check-driver check-board check-guest-debian conformance fuzz bench bench-api lint
+	check-cross check-api check-conformance check-driver check-board check-guest-debian check-packages conformance fuzz bench bench-api lint
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 
@@ -147,6 +147,9 @@ check-board: ## the board, end to end
 
 check-guest-debian: refhyp board-image guest-debian ## boots that Debian on the board, through the API; not part of check
 	@tests/run guest_debian
+
+check-packages: refhyp guest-image packages out/device-debian/disk.raw ## installs, uses, upgrades and purges the packages on a Debian that boots on the board; not part of check
+	@tests/run packages
 
 fuzz: fuzz-build refhyp out/conformance/initrd.cpio ## longer fuzzing: FUZZ_SECONDS= a target; and a longer storm
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
@@ -424,6 +427,10 @@ out/guest/manifest.json: $(guest_files) out/stamp/linux out/stamp/sysroot
 # Its packages' versions are Debian's of the day when it was made.
 out/guest-debian/manifest.json: $(sort $(wildcard images/guest-debian/*)) out/stamp/linux out/stamp/sysroot
 	images/guest-debian/build
+
+# Debian on the board itself; it has what the packages need by the time when it was made.
+out/device-debian/disk.raw: $(sort $(wildcard images/device-debian/*)) images/board/debug out/guest-debian/manifest.json | packages
+	images/device-debian/build
 
 board_files := $(sort $(wildcard images/board/*))
 out/board/initrd.cpio: $(board_files) out/stamp/linux out/stamp/sysroot \

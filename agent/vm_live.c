@@ -348,13 +348,22 @@ void vm_live_clear(struct vm_record *vm)
 	message_set_string(&status->vsock_path, "");
 }
 
+/* Whether a process that works for it has ended. */
+static bool lost_peer(struct vm_record *vm)
+{
+	if (!vm_peers_reap(&vm->run->peers))
+		return false;
+	log_warning("vms/%s: a process that works for it has ended", vm->msg->name);
+	return true;
+}
+
 void vm_live_begin(struct vm_record *vm)
 {
 	struct error error;
 
 	if (vm_live_apply(vm, vm->msg->spec, &error) < 0)
 		log_warning("%s", error.message);
-	vm_peers_reap(&vm->run->peers);
+	lost_peer(vm);
 	vm_live_show(vm);
 	vm_console_catch_up(vm);
 }
@@ -365,9 +374,8 @@ void vm_records_child_ended(struct service *service)
 	for (size_t i = 0; i < service->vms.count; i++) {
 		struct vm_record *vm = service->vms.entries[i].record;
 
-		if (!vm_record_vmm(vm) || !vm_peers_reap(&vm->run->peers))
+		if (!vm_record_vmm(vm) || !lost_peer(vm))
 			continue;
-		log_warning("vms/%s: a process that works for it has ended", vm->msg->name);
 		vm_live_show(vm);
 		record_touch(service, &vm->record);
 	}

@@ -47,11 +47,20 @@ int vmm_net_passt(int *out, int *pid_out, struct error *err)
 {
 	/*
 	 * In the foreground it is our child, and ends with its socket. Its map of the gateway's
-	 * address would lead to the host's loopback.
+	 * address would lead to the host's loopback. Root is told nobody's numbers, since the
+	 * profile that Debian gives passt for AppArmor lets it look up no names.
 	 */
-	static const char *const argv[] = { "passt",	   "--foreground", "--quiet",
-					    "--no-map-gw", "--fd",	   "3",
-					    NULL };
+	const char *const argv[] = {
+		"passt",
+		"--foreground",
+		"--quiet",
+		"--no-map-gw",
+		"--fd",
+		"3",
+		geteuid() == 0 ? "--runas" : NULL,
+		"65534:65534",
+		NULL,
+	};
 	_cleanup_close_ int ours = -1, theirs = -1;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;

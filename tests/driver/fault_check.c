@@ -6,12 +6,11 @@
  * Needs a hypervisor that injects faults (refhyp-test.elf) and driver_probe, which passes the calls
  * on.
  */
-#include "images/refhyp/inject/door.h"
+#include "tests/driver/door.h"
 #include "tests/driver/lives.h"
 #include "tests/driver/memory.h"
 #include "tests/driver/watch.h"
 
-#define HVC    "/sys/kernel/debug/driver_probe/hvc"
 #define PARAMS "/sys/module/gunyah/parameters/"
 
 /* A life has 11 messages and the question for the host's VMID; more are a fault of the driver. */
@@ -21,29 +20,9 @@
 #define PATIENCE_MS	400
 #define PATIENCE_MAX_MS 30000
 
-struct answer {
-	uint64_t error, x[4];
-};
-
-static struct answer door(uint64_t function, const uint64_t args[6])
-{
-	struct answer answer = { .error = ~0ull };
-	uint64_t regs[7] = { function };
-	int fd = open(HVC, O_RDWR | O_CLOEXEC);
-
-	if (args)
-		memcpy(regs + 1, args, 6 * sizeof(regs[0]));
-	if (fd < 0 || write(fd, regs, sizeof(regs)) != sizeof(regs) ||
-	    read(fd, &answer, sizeof(answer)) != sizeof(answer))
-		answer.error = ~0ull;
-	if (fd >= 0)
-		close(fd);
-	return answer;
-}
-
 static void need_door(void)
 {
-	if (door(INJECT_HELLO, NULL).error)
+	if (!has_door())
 		skip("this hypervisor injects no faults");
 }
 
