@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/ctl/command.h"
+#include "agent/ctl/show.h"
 
 #define OVERLAY_MAX (1u << 20) /* bytes of a file that is read; the agent's limit is lower */
 
@@ -246,17 +247,6 @@ int command_device_option(json_t *spec, char *argument, struct error *err)
 
 /* --- One device of a VM that is there --- */
 
-static json_t *find_item(json_t *list, const char *name)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(list, i, item)
-		if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0)
-			return item;
-	return NULL;
-}
-
 static int change(json_t *item, const struct word *words, int argc, char **argv, struct error *err)
 {
 	for (int i = 0; i < argc; i++) {
@@ -290,7 +280,7 @@ int command_set_device(struct ctl *ctl, int argc, char **argv, struct error *err
 	if (!path || http_json(ctl->http, &get, &vm, &status, err))
 		return path && !status ? CTL_UNREACHED : CTL_REFUSED;
 	items = json_object_get(json_object_get(vm, "spec"), list);
-	item = find_item(items, argv[1]);
+	item = show_find_named(items, argv[1]);
 	if (!item)
 		error_raise(err, ERROR_NOT_FOUND, "VM %s has none named %s among its %s", argv[0],
 			    argv[1], list);

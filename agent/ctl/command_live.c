@@ -218,17 +218,6 @@ static json_t *row_of(json_t *vm, json_t *stats, json_t *before)
 	return row;
 }
 
-static json_t *find_row(json_t *rows, const char *name)
-{
-	json_t *row;
-	size_t i;
-
-	json_array_foreach(rows, i, row)
-		if (strcmp(json_string_value(json_object_get(row, "name")), name) == 0)
-			return row;
-	return NULL;
-}
-
 /* A VM that ends meanwhile has no figures, and no row. */
 static void add_row(struct ctl *ctl, json_t *rows, json_t *vm, json_t *before)
 {
@@ -243,7 +232,7 @@ static void add_row(struct ctl *ctl, json_t *rows, json_t *vm, json_t *before)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	json_object_set_new(stats, "at", json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9));
-	json_array_append_new(rows, row_of(vm, stats, find_row(before, name)));
+	json_array_append_new(rows, row_of(vm, stats, show_find_named(before, name)));
 	json_decref(stats);
 }
 

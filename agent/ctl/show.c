@@ -23,6 +23,20 @@ json_t *show_find(json_t *object, const char *path)
 	return object;
 }
 
+json_t *show_find_named(json_t *list, const char *name)
+{
+	const char *text;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item) {
+		text = json_string_value(json_object_get(item, "name"));
+		if (text && strcmp(text, name) == 0)
+			return item;
+	}
+	return NULL;
+}
+
 /* "256 MiB", "1.5 GiB", "512 B". */
 static void print_bytes(char *out, size_t size, json_int_t bytes)
 {

@@ -12,6 +12,9 @@
 /* Where `path` ("status.state") leads; NULL when it leads nowhere. Borrowed. */
 json_t *show_find(json_t *object, const char *path);
 
+/* The member of `list` that has this name; NULL when none has it. Borrowed. */
+json_t *show_find_named(json_t *list, const char *name);
+
 /*
  * A line a member of `list`. `columns` is "NAME=name STATE=status.state": headings and paths. A path that ends in _bytes is
  * shown in units.
