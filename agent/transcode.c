@@ -83,11 +83,19 @@ static int read_enum(struct reader *r, const ProtobufCEnumDescriptor *type, cons
 		     int *out)
 {
 	const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value_by_name(type, name);
+	char all[256] = "";
 
-	if (!value)
-		return error_raise_field(r->err, r->at.text, "unknown value \"%.64s\"", name);
-	*out = value->value;
-	return 0;
+	if (value) {
+		*out = value->value;
+		return 0;
+	}
+	for (unsigned int i = 0; i < type->n_values; i++)
+		/* The value that stands for none is said by leaving the key out. */
+		if (!strstr(type->values[i].name, "_UNSPECIFIED"))
+			snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
+				 all[0] ? ", " : "", type->values[i].name);
+	return error_raise_field(r->err, r->at.text, "unknown value \"%.64s\": one of %s", name,
+				 all);
 }
 
 static int read_string(struct reader *r, json_t *json, char **out)

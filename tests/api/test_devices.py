@@ -116,6 +116,7 @@ def test_the_rest_is_checked(agent):
                         ({"protection": "secret"}, "/spec/protection"), ({"huge_pages": 1}, "/spec/huge_pages"),
                         ({"device_tree_overlay": "###"}, "/spec/device_tree_overlay")):
         refused(agent, spec, field)
+    refused(agent, {"protection": "secret"}, "/spec/protection", '"secret": one of none, protected')
     assert agent.rest("GET", "/v1/vms/refused").status == 404
 
 
